@@ -1,0 +1,1 @@
+"""Operators, noise models and priors for cryo-EM reconstruction, composable in the manner of ODL."""

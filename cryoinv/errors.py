@@ -1,0 +1,16 @@
+"""The errors a user can cause; the command line turns each into one message."""
+
+
+class CryoinvError(Exception):
+    """Base of every error whose message alone tells the user what to mend."""
+
+
+class InputError(CryoinvError, ValueError):
+    """A file or argument is not what it must be.
+
+    The message names the file or argument, what was found and what was expected.
+    """
+
+
+class DeviceError(CryoinvError, RuntimeError):
+    """A device was asked for that this machine does not have."""

@@ -1,0 +1,16 @@
+"""Fixtures that several rooms' tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real structures, maps and particles; tests that need it are skipped where it is absent."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("CRYOINV_SHARED", default))
+    if not folder.is_dir():
+        pytest.skip(f"no shared data at {folder} (set CRYOINV_SHARED)")
+    return folder
