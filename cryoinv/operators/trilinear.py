@@ -1,0 +1,208 @@
+r"""Trilinear slices of a Hermitian half-spectrum, and their transposes.
+
+A central slice at rotation :math:`R` samples the spectrum at :math:`s R^T (k_x, k_y, 0)`, where :math:`s` is the
+padding factor. Points with negative :math:`k_x` are read from their Hermitian mate. The transposes act on the stored
+entries as plain pairs of real numbers; weights of an inner product are the business of the caller.
+
+Two implementations stand side by side: the readable one in this file (torch, any device, differentiable in the
+rotations too) and a compiled one for the CPU in `trilinear_numba`, of which this one is the oracle.
+"""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["insert_slices", "insert_weights", "slice_spectrum"]
+
+_POINTS_PER_CHUNK = 1 << 20  # bounds the (8 neighbours x points) temporaries of the readable version
+
+
+def slice_spectrum(
+    spectrum: torch.Tensor,
+    rotations: torch.Tensor,
+    pixels: torch.Tensor,
+    scale: float = 1.0,
+    compiled: bool | None = None,
+) -> torch.Tensor:
+    r"""Sample :math:`S_{m,p} = X(s R_m^T (k_{x,p}, k_{y,p}, 0))` by trilinear interpolation.
+
+    Parameters
+    ----------
+    spectrum : torch.Tensor, shape (N, N, N//2+1), complex
+        Half-spectrum in rfft layout, axes (kz, ky, kx).
+    rotations : torch.Tensor, shape (M, 3, 3)
+        Active rotations, object to image coordinates, on column vectors (x, y, z).
+    pixels : torch.Tensor, shape (P, 2)
+        Image frequencies (kx, ky), whole numbers.
+    scale : float
+        Padding factor :math:`s`: steps of the spectrum's grid per step of the image's.
+    compiled : bool, optional
+        Use the compiled kernel; by default wherever it applies (CPU tensors, fixed rotations).
+
+    Returns
+    -------
+    torch.Tensor, shape (M, P), complex
+        Slices, differentiable in `spectrum`.
+
+    Examples
+    --------
+    The slice at the identity is the plane kz = 0:
+
+    >>> import torch
+    >>> x = torch.fft.rfftn(torch.randn(4, 4, 4, dtype=torch.float64))
+    >>> s = slice_spectrum(x, torch.eye(3).double()[None], torch.tensor([[1, 0], [0, 1]]))
+    >>> bool(torch.allclose(s[0], torch.stack([x[0, 0, 1], x[0, 1, 0]])))
+    True
+    """
+    rotations = rotations.to(spectrum.device, spectrum.real.dtype)
+    if _use_compiled(spectrum, rotations, compiled):
+        return _CompiledSlice.apply(spectrum, rotations, pixels, float(scale))
+    return torch.cat([
+        _gather(spectrum, *_corners(block, pixels, scale, spectrum.shape[0]))
+        for block in _blocks(rotations, len(pixels))
+    ])
+
+
+def insert_slices(
+    values: torch.Tensor,
+    rotations: torch.Tensor,
+    pixels: torch.Tensor,
+    box: int,
+    scale: float = 1.0,
+    compiled: bool | None = None,
+) -> torch.Tensor:
+    r"""Insert slices: the transpose of `slice_spectrum` on the stored entries.
+
+    Parameters
+    ----------
+    values : torch.Tensor, shape (M, P), complex
+        One value per slice and pixel.
+    rotations, pixels, scale, compiled
+        As in `slice_spectrum`.
+    box : int
+        Size N of the spectrum.
+
+    Returns
+    -------
+    torch.Tensor, shape (N, N, N//2+1), complex
+        Sum of all values times their interpolation coefficients, differentiable in `values`.
+    """
+    rotations = rotations.to(values.device, values.real.dtype)
+    if _use_compiled(values, rotations, compiled):
+        return _CompiledInsert.apply(values, rotations, pixels, float(scale), box)
+    total = values.new_zeros(box, box, box // 2 + 1)
+    start = 0
+    for block in _blocks(rotations, len(pixels)):
+        index, coefficient, flipped = _corners(block, pixels, scale, box)
+        part = values[start:start + len(block)]
+        start += len(block)
+        part = torch.where(flipped, part.conj(), part)
+        total = total + _scatter(index, coefficient * part, box)
+    return total
+
+
+def insert_weights(
+    weights: torch.Tensor,
+    rotations: torch.Tensor,
+    pixels: torch.Tensor,
+    box: int,
+    scale: float = 1.0,
+    compiled: bool | None = None,
+) -> torch.Tensor:
+    r"""Insert real weights with the interpolation coefficients themselves ("lumped").
+
+    Parameters and shapes are those of `insert_slices`, with real `weights`.
+
+    Returns
+    -------
+    torch.Tensor, shape (N, N, N//2+1), real
+    """
+    rotations = rotations.to(weights.device, weights.dtype)
+    if _use_compiled(weights, rotations, compiled):
+        from . import trilinear_numba
+
+        return trilinear_numba.insert_real(weights, rotations, pixels, float(scale), box)
+    total = weights.new_zeros(box, box, box // 2 + 1)
+    start = 0
+    for block in _blocks(rotations, len(pixels)):
+        index, coefficient, _ = _corners(block, pixels, scale, box)
+        total = total + _scatter(index, coefficient * weights[start:start + len(block)], box)
+        start += len(block)
+    return total
+
+
+def _use_compiled(tensor: torch.Tensor, rotations: torch.Tensor, wanted: bool | None) -> bool:
+    possible = tensor.device.type == "cpu" and not rotations.requires_grad
+    if wanted and not possible:
+        raise ValueError("the compiled kernel needs CPU tensors and rotations without gradient")
+    return possible if wanted is None else wanted
+
+
+def _blocks(rotations: torch.Tensor, pixel_count: int):
+    return rotations.split(max(1, _POINTS_PER_CHUNK // max(1, 8 * pixel_count)))
+
+
+def _corners(rotations, pixels, scale, box):
+    """Flat indices (8, M, P), coefficients (8, M, P) and Hermitian-mate flags (M, P) of each sampled point."""
+    pixels = pixels.to(rotations.device, rotations.dtype)
+    point = scale * torch.einsum("pi,mij->mpj", pixels, rotations[:, :2, :])  # rows of R are columns of R^T
+    flipped = point[..., 0] < 0
+    point = torch.where(flipped[..., None], -point, point)
+    corner = point.detach().floor()
+    # A point on the last plane takes all its weight from the upper neighbour, so no index leaves the array.
+    corner[..., 0] = corner[..., 0].clamp(max=box // 2 - 1)
+    upper = point - corner
+    lower = corner.long()
+    index, coefficient = [], []
+    for dz in (0, 1):
+        for dy in (0, 1):
+            for dx in (0, 1):
+                step = torch.tensor([dx, dy, dz], device=lower.device)
+                x, y, z = (lower + step).unbind(-1)
+                index.append(((z % box) * box + y % box) * (box // 2 + 1) + x)
+                coefficient.append(torch.where(step.bool(), upper, 1 - upper).prod(-1))
+    return torch.stack(index), torch.stack(coefficient), flipped
+
+
+def _gather(spectrum, index, coefficient, flipped):
+    value = (spectrum.reshape(-1)[index] * coefficient).sum(0)
+    return torch.where(flipped, value.conj(), value)
+
+
+def _scatter(index, values, box):
+    flat = values.new_zeros(box * box * (box // 2 + 1))
+    return flat.index_add(0, index.reshape(-1), values.reshape(-1)).reshape(box, box, box // 2 + 1)
+
+
+class _CompiledSlice(torch.autograd.Function):
+    """The compiled slice with its transpose as gradient."""
+
+    @staticmethod
+    def forward(ctx, spectrum, rotations, pixels, scale):
+        from . import trilinear_numba
+
+        ctx.save_for_backward(rotations, pixels)
+        ctx.scale, ctx.box = scale, spectrum.shape[0]
+        return trilinear_numba.slice_complex(spectrum, rotations, pixels, scale)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        rotations, pixels = ctx.saved_tensors
+        return _CompiledInsert.apply(gradient, rotations, pixels, ctx.scale, ctx.box), None, None, None
+
+
+class _CompiledInsert(torch.autograd.Function):
+    """The compiled insertion with slicing as gradient."""
+
+    @staticmethod
+    def forward(ctx, values, rotations, pixels, scale, box):
+        from . import trilinear_numba
+
+        ctx.save_for_backward(rotations, pixels)
+        ctx.scale = scale
+        return trilinear_numba.insert_complex(values, rotations, pixels, scale, box)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        rotations, pixels = ctx.saved_tensors
+        return _CompiledSlice.apply(gradient, rotations, pixels, ctx.scale), None, None, None, None

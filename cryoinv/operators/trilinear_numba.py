@@ -1,0 +1,132 @@
+"""Compiled trilinear slices and insertions on the CPU; `trilinear` holds the readable twin and the documentation."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import torch
+
+__all__ = ["insert_complex", "insert_real", "slice_complex"]
+
+
+def slice_complex(spectrum, rotations, pixels, scale):
+    """Slices (M, P) of a half-spectrum."""
+    _set_threads()
+    out = np.empty((len(rotations), len(pixels)), _numpy(spectrum).dtype)
+    _slice(_numpy(spectrum), _numpy(rotations), _pixel_array(pixels, rotations), out, scale)
+    return torch.from_numpy(out)
+
+
+def insert_complex(values, rotations, pixels, scale, box):
+    """Spectrum (box, box, box//2+1) into which the complex values are inserted."""
+    return _insert(_insert_complex, values, rotations, pixels, scale, box)
+
+
+def insert_real(weights, rotations, pixels, scale, box):
+    """Spectrum (box, box, box//2+1) into which the real weights are inserted."""
+    return _insert(_insert_real, weights, rotations, pixels, scale, box)
+
+
+def _insert(kernel, values, rotations, pixels, scale, box):
+    _set_threads()
+    # One accumulator a thread, summed in order: the result depends on the thread count, never on their timing.
+    parts = max(1, min(torch.get_num_threads(), len(rotations)))
+    out = np.zeros((parts, box, box, box // 2 + 1), _numpy(values).dtype)
+    kernel(_numpy(values), _numpy(rotations), _pixel_array(pixels, rotations), out, scale)
+    return torch.from_numpy(out[0] if parts == 1 else out.sum(0))
+
+
+def _numpy(tensor):
+    return np.ascontiguousarray(tensor.detach().resolve_conj().numpy())
+
+
+def _pixel_array(pixels, rotations):
+    return _numpy(pixels.to(rotations.dtype))
+
+
+def _set_threads():
+    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+
+
+@numba.njit(cache=True, inline="always")
+def _locate(rotation, kx, ky, scale, box):
+    """Lower corner, upper coefficients and mate flag of the sampled point."""
+    x = scale * (rotation[0, 0] * kx + rotation[1, 0] * ky)
+    y = scale * (rotation[0, 1] * kx + rotation[1, 1] * ky)
+    z = scale * (rotation[0, 2] * kx + rotation[1, 2] * ky)
+    flipped = x < 0
+    if flipped:
+        x, y, z = -x, -y, -z
+    x0 = min(int(x), box // 2 - 1)
+    y0, z0 = int(np.floor(y)), int(np.floor(z))
+    return x0, y0, z0, x - x0, y - y0, z - z0, flipped
+
+
+@numba.njit(cache=True, inline="always")
+def _wrap(index, box):
+    return index + box if index < 0 else (index - box if index >= box else index)
+
+
+@numba.njit(cache=True, parallel=True, fastmath={"contract", "nsz"})
+def _slice(spectrum, rotations, pixels, out, scale):
+    box = spectrum.shape[0]
+    one = rotations.dtype.type(1)
+    step = rotations.dtype.type(scale)
+    for m in numba.prange(rotations.shape[0]):
+        rotation = rotations[m]
+        for p in range(pixels.shape[0]):
+            x, y, z, fx, fy, fz, flipped = _locate(rotation, pixels[p, 0], pixels[p, 1], step, box)
+            y0, y1 = _wrap(y, box), _wrap(y + 1, box)
+            z0, z1 = _wrap(z, box), _wrap(z + 1, box)
+            gx, gy, gz = one - fx, one - fy, one - fz
+            value = gz * (
+                gy * (gx * spectrum[z0, y0, x] + fx * spectrum[z0, y0, x + 1])
+                + fy * (gx * spectrum[z0, y1, x] + fx * spectrum[z0, y1, x + 1])
+            ) + fz * (
+                gy * (gx * spectrum[z1, y0, x] + fx * spectrum[z1, y0, x + 1])
+                + fy * (gx * spectrum[z1, y1, x] + fx * spectrum[z1, y1, x + 1])
+            )
+            out[m, p] = np.conj(value) if flipped else value
+
+
+@numba.njit(cache=True, inline="always")
+def _add(total, x, y, z, fx, fy, fz, value, one):
+    box = total.shape[0]
+    y0, y1 = _wrap(y, box), _wrap(y + 1, box)
+    z0, z1 = _wrap(z, box), _wrap(z + 1, box)
+    gx, gy, gz = one - fx, one - fy, one - fz
+    total[z0, y0, x] += gz * gy * gx * value
+    total[z0, y0, x + 1] += gz * gy * fx * value
+    total[z0, y1, x] += gz * fy * gx * value
+    total[z0, y1, x + 1] += gz * fy * fx * value
+    total[z1, y0, x] += fz * gy * gx * value
+    total[z1, y0, x + 1] += fz * gy * fx * value
+    total[z1, y1, x] += fz * fy * gx * value
+    total[z1, y1, x + 1] += fz * fy * fx * value
+
+
+@numba.njit(cache=True, parallel=True)
+def _insert_complex(values, rotations, pixels, out, scale):
+    parts, box = out.shape[0], out.shape[1]
+    one = rotations.dtype.type(1)
+    step = rotations.dtype.type(scale)
+    share = (rotations.shape[0] + parts - 1) // parts
+    for part in numba.prange(parts):
+        for m in range(part * share, min((part + 1) * share, rotations.shape[0])):
+            for p in range(pixels.shape[0]):
+                x, y, z, fx, fy, fz, flipped = _locate(rotations[m], pixels[p, 0], pixels[p, 1], step, box)
+                value = np.conj(values[m, p]) if flipped else values[m, p]
+                _add(out[part], x, y, z, fx, fy, fz, value, one)
+
+
+@numba.njit(cache=True, parallel=True)
+def _insert_real(values, rotations, pixels, out, scale):
+    parts, box = out.shape[0], out.shape[1]
+    one = rotations.dtype.type(1)
+    step = rotations.dtype.type(scale)
+    share = (rotations.shape[0] + parts - 1) // parts
+    for part in numba.prange(parts):
+        for m in range(part * share, min((part + 1) * share, rotations.shape[0])):
+            for p in range(pixels.shape[0]):
+                x, y, z, fx, fy, fz, _ = _locate(rotations[m], pixels[p, 0], pixels[p, 1], step, box)
+                _add(out[part], x, y, z, fx, fy, fz, values[m, p], one)
