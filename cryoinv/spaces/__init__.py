@@ -1,0 +1,1 @@
+"""Real volumes and Hermitian half-spectra as real Hilbert spaces."""
