@@ -1,0 +1,220 @@
+r"""How central slices are read from a volume, and what an E-step accumulates on: trilinear grids or the NUFFT.
+
+An interpolation scheme turns a volume into something slices are read from quickly (`prepare`), reads slices
+(`slices`), inserts them (`insert`, the Euclidean transpose of `slices`), and knows the half-spectrum in which sums of
+insertions live (`data`, `weight`), with its two maps `to_volume` and `from_volume`. Nobody else knows about padding.
+
+With :math:`G` the reading of the half-spectrum :math:`x` of size :math:`N` at the slice's points, and :math:`c` the
+constant that makes slices orthonormally scaled image transforms, images are :math:`S = c\,G x`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+from cryoinv.errors import DeviceError, InputError
+from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, hermitian_weights, symmetrise
+
+from .gridding import gridding_window
+from .trilinear import insert_slices, insert_weights, slice_spectrum
+
+__all__ = ["Interpolation", "NufftInterpolation", "TrilinearInterpolation", "interpolation_scheme"]
+
+
+class Interpolation(Protocol):
+    """What every scheme offers; shapes as in `TrilinearInterpolation`."""
+
+    n: int
+    box: int
+
+    def prepare(self, volume: torch.Tensor) -> torch.Tensor: ...
+    def slices(self, prepared: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor: ...
+    def insert(self, values: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor: ...
+    def insert_weights(
+        self, weights: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor
+    ) -> torch.Tensor: ...
+    def prepare_adjoint(self, inserted: torch.Tensor) -> torch.Tensor: ...
+    def data(self, inserted: torch.Tensor) -> torch.Tensor: ...
+    def weight(self, inserted: torch.Tensor) -> torch.Tensor: ...
+    def to_volume(self, spectrum: torch.Tensor) -> torch.Tensor: ...
+    def from_volume(self, volume: torch.Tensor) -> torch.Tensor: ...
+
+
+class TrilinearInterpolation:
+    r"""Trilinear reading of a zero-padded, gridding-corrected half-spectrum.
+
+    Reading convolves the spectrum with a triangle, which multiplies the volume by the gridding window :math:`g`;
+    `prepare` divides by it first: :math:`S = c\,G F_N\,\mathrm{pad}(v / g)`, :math:`c = N^{3/2}/n`.
+    A map :math:`B/K` on the padded grid carries the window too: `to_volume` divides by it, `from_volume` multiplies.
+
+    Parameters
+    ----------
+    n : int
+        Box size of volume and images.
+    padding : int
+        Padding factor; the spectrum has size N = padding * n.
+    gridding : {"separable", "radial"}
+        Window of the correction; "radial" is RELION's.
+    """
+
+    def __init__(self, n: int, padding: int = 2, gridding: str = "separable"):
+        if padding not in (1, 2, 3, 4):
+            raise InputError(f"padding is {padding}, expected a whole number from 1 to 4")
+        self.n, self.padding, self.gridding = n, padding, gridding
+        self.box = padding * n
+        self.constant = self.box**1.5 / n
+        self._window = gridding_window(n, padding, gridding)
+
+    def window(self, like: torch.Tensor) -> torch.Tensor:
+        """Gridding window, shape (n, n, n), on the device and in the real type of `like`."""
+        if self._window.device != like.device or self._window.dtype != like.real.dtype:
+            self._window = gridding_window(self.n, self.padding, self.gridding).to(like.device, like.real.dtype)
+        return self._window
+
+    def prepare(self, volume: torch.Tensor) -> torch.Tensor:
+        """Spectrum (N, N, N//2+1) from which slices of the volume (n, n, n) are read."""
+        return self.constant * centred_rfft(self._pad(volume / self.window(volume)))
+
+    def prepare_adjoint(self, inserted: torch.Tensor) -> torch.Tensor:
+        """Volume (n, n, n): Euclidean transpose of `prepare` applied to an insertion."""
+        return self._crop(centred_irfft(self.data(inserted), self.box)) / self.window(inserted)
+
+    def slices(self, prepared: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+        """Slices (M, P) at rotations (M, 3, 3) and image frequencies (P, 2)."""
+        return slice_spectrum(prepared, rotations, pixels, self.padding)
+
+    def insert(self, values: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+        """Euclidean transpose of `slices`: accumulator (N, N, N//2+1)."""
+        return insert_slices(values, rotations, pixels, self.box, self.padding)
+
+    def insert_weights(
+        self, weights: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor
+    ) -> torch.Tensor:
+        """Real accumulator (N, N, N//2+1) of weights (M, P), lumped."""
+        return insert_weights(weights, rotations, pixels, self.box, self.padding)
+
+    def data(self, inserted: torch.Tensor) -> torch.Tensor:
+        r"""Data term :math:`B` of an accumulator of slices, in the weighted inner product."""
+        return self.constant * _riesz(inserted, self.box)
+
+    def weight(self, inserted: torch.Tensor) -> torch.Tensor:
+        r"""Weight :math:`K` of an accumulator of weights, in the weighted inner product."""
+        return self.constant**2 * _riesz(inserted, self.box).real
+
+    def to_volume(self, spectrum: torch.Tensor) -> torch.Tensor:
+        """Volume (n, n, n) of a spectrum estimated on the padded grid (inverse transform, crop, correction)."""
+        return self._crop(centred_irfft(spectrum, self.box)) / self.window(spectrum)
+
+    def from_volume(self, volume: torch.Tensor) -> torch.Tensor:
+        """Spectrum on the padded grid that `to_volume` maps to the given volume."""
+        return centred_rfft(self._pad(volume * self.window(volume)))
+
+    def _pad(self, volume: torch.Tensor) -> torch.Tensor:
+        before = self.box // 2 - self.n // 2
+        after = self.box - self.n - before
+        return torch.nn.functional.pad(volume, (before, after) * 3)
+
+    def _crop(self, volume: torch.Tensor) -> torch.Tensor:
+        inside = slice(self.box // 2 - self.n // 2, self.box // 2 - self.n // 2 + self.n)
+        return volume[..., inside, inside, inside]
+
+
+class NufftInterpolation:
+    r"""Exact slices by the non-uniform FFT: :math:`S(k) = \frac1n \sum_r v(r)\, e^{-2\pi i\, R^T k \cdot r / n}`.
+
+    Statistics live on the unpadded half-spectrum; there is nothing to correct. The diagonal weight is inserted with
+    trilinear coefficients, which are positive and sum to one, as the sampling density must be.
+
+    Parameters
+    ----------
+    n : int
+        Box size of volume and images.
+    tolerance : float
+        Relative error asked of finufft.
+    """
+
+    def __init__(self, n: int, tolerance: float = 1e-7):
+        self.n = self.box = n
+        self.tolerance = tolerance
+
+    def prepare(self, volume: torch.Tensor) -> torch.Tensor:
+        """Return the volume itself: slices are read from it directly."""
+        return volume
+
+    def prepare_adjoint(self, inserted: torch.Tensor) -> torch.Tensor:
+        """Return the accumulator itself: it is a volume already."""
+        return inserted
+
+    def slices(self, prepared: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+        """Slices (M, P) at rotations (M, 3, 3) and image frequencies (P, 2)."""
+        from .nufft import nufft_type2
+
+        points = _points(prepared, rotations, pixels, self.n)
+        return nufft_type2(prepared, points, self.tolerance).reshape(len(rotations), len(pixels)) / self.n
+
+    def insert(self, values: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+        """Euclidean transpose of `slices`: real accumulator (n, n, n)."""
+        from .nufft import nufft_type1
+
+        points = _points(values, rotations, pixels, self.n)
+        return nufft_type1(values.reshape(-1) / self.n, points, self.n, self.tolerance)
+
+    def insert_weights(
+        self, weights: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor
+    ) -> torch.Tensor:
+        """Real accumulator (n, n, n//2+1) of weights (M, P), lumped."""
+        return insert_weights(weights, rotations, pixels, self.n)
+
+    def data(self, inserted: torch.Tensor) -> torch.Tensor:
+        r"""Data term :math:`B` of an accumulator of slices."""
+        return centred_rfft(inserted)
+
+    def weight(self, inserted: torch.Tensor) -> torch.Tensor:
+        r"""Weight :math:`K` of an accumulator of weights."""
+        return self.n * _riesz(inserted, self.n).real
+
+    def to_volume(self, spectrum: torch.Tensor) -> torch.Tensor:
+        """Volume (n, n, n) of a half-spectrum."""
+        return centred_irfft(spectrum, self.n)
+
+    def from_volume(self, volume: torch.Tensor) -> torch.Tensor:
+        """Half-spectrum of a volume."""
+        return centred_rfft(volume)
+
+
+def interpolation_scheme(
+    n: int,
+    interpolation: str = "trilinear",
+    padding: int = 2,
+    gridding: str = "separable",
+    tolerance: float = 1e-7,
+) -> Interpolation:
+    """Scheme by name: ``"trilinear"`` or ``"nufft"``.
+
+    Raises
+    ------
+    InputError
+        If the name is neither.
+    """
+    if interpolation == "trilinear":
+        return TrilinearInterpolation(n, padding, gridding)
+    if interpolation == "nufft":
+        return NufftInterpolation(n, tolerance)
+    raise InputError(f"interpolation is {interpolation!r}, expected 'trilinear' or 'nufft'")
+
+
+def _riesz(inserted: torch.Tensor, box: int) -> torch.Tensor:
+    """From stored pairs to the weighted inner product, made Hermitian-consistent."""
+    weights = hermitian_weights(box, inserted.real.dtype, inserted.device)
+    return symmetrise(inserted / weights, box, 3)
+
+
+def _points(like: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor, n: int) -> torch.Tensor:
+    """Angular frequencies (M * P, 3) in radians a voxel, as (x, y, z)."""
+    if like.device.type != "cpu":
+        raise DeviceError(f"interpolation 'nufft' runs on the CPU, got tensors on {like.device}; use 'trilinear'")
+    dtype = like.real.dtype
+    rotations, pixels = rotations.to(dtype), pixels.to(dtype)
+    return (2 * torch.pi / n) * torch.einsum("pi,mij->mpj", pixels, rotations[:, :2, :]).reshape(-1, 3)
