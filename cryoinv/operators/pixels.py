@@ -1,0 +1,68 @@
+"""The independent pixels of an image transform inside a disc, ordered by frequency."""
+
+from __future__ import annotations
+
+import torch
+
+from cryoinv.spaces.spectrum import frequencies
+
+__all__ = ["FourierDisc"]
+
+
+class FourierDisc:
+    r"""Independent coefficients of a real image's transform with :math:`|k| \le r_{max}`, nearest to zero first.
+
+    Of the column :math:`k_x = 0` only one of every pair of Hermitian mates is kept, so every independent coefficient
+    stands once, with weight 2 (1 at k = 0), and sums over the list equal the weighted sums over the half-spectrum.
+    A smaller disc is a prefix of the list.
+
+    Parameters
+    ----------
+    n : int
+        Box size.
+    r_max : int, optional
+        Largest frequency; by default (n - 1) // 2, the last below the Nyquist frequency of an even box.
+    device : torch.device or str
+        Where the lists live.
+
+    Attributes
+    ----------
+    pixels : torch.Tensor, shape (P, 2), int64
+        Frequencies (kx, ky).
+    index : torch.Tensor, shape (P,), int64
+        Position in the flattened (n, n//2+1) layout.
+    weights : torch.Tensor, shape (P,), float64
+        Weight in the inner product.
+    shells : torch.Tensor, shape (P,), int64
+        Shell of every pixel.
+
+    Examples
+    --------
+    >>> disc = FourierDisc(6, r_max=1)
+    >>> disc.pixels.tolist(), disc.weights.tolist()
+    ([[0, 0], [0, 1], [1, 0]], [1.0, 2.0, 2.0])
+    """
+
+    def __init__(self, n: int, r_max: int | None = None, device: torch.device | str = "cpu"):
+        self.n = n
+        self.r_max = (n - 1) // 2 if r_max is None else r_max
+        full, half = frequencies(n)
+        ky, kx = torch.meshgrid(full, half, indexing="ij")
+        squares = (kx**2 + ky**2).reshape(-1)
+        wanted = (squares <= self.r_max**2) & ~((kx == 0) & (ky < 0)).reshape(-1)
+        if n % 2 == 0 and self.r_max >= n // 2:
+            raise ValueError(f"r_max is {self.r_max}, expected at most {(n - 1) // 2} for box {n}")
+        index = wanted.nonzero()[:, 0]
+        index = index[torch.argsort(squares[index], stable=True)]
+        self._squares = squares[index]
+        self.index = index.to(device)
+        self.pixels = torch.stack([kx.reshape(-1)[index], ky.reshape(-1)[index]], 1).to(device)
+        self.weights = torch.where(self._squares == 0, 1.0, 2.0).double().to(device)
+        self.shells = (self._squares.double().sqrt() + 0.5).long().to(device)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def within(self, radius: float) -> int:
+        """Count the pixels with frequency at most `radius`: the length of that prefix."""
+        return int((self._squares <= radius**2).sum())
