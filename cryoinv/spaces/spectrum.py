@@ -43,9 +43,10 @@ def frequencies(n: int, device: Device = "cpu") -> tuple[Tensor, Tensor]:
 
 
 def hermitian_weights(n: int, dtype: torch.dtype = torch.float64, device: Device = "cpu") -> Tensor:
-    """Weights ``w(kx)`` that make a half-spectrum sum equal the full one: ``<x, y> = Re sum_k w x_k conj(y_k)``.
+    """Weights ``w(kx)`` that make half-spectrum sums equal full ones: ``<x, y> = Re sum_k w x_k conj(y_k)``.
 
-    ``w = 1`` on ``kx = 0`` and, for even ``n``, on ``kx = n/2``, where both ``k`` and ``-k`` are stored; else 2.
+    ``w = 1`` on ``kx = 0`` and, for even ``n``, on ``kx = n/2``, where ``k`` and ``-k`` are both stored;
+    ``w = 2`` elsewhere.
 
     Parameters
     ----------
