@@ -1,4 +1,4 @@
-"""Point groups of symmetric particles, in RELION's orientation: n-fold along z, D's 2-fold along x."""
+"""Point groups of symmetric particles, in RELION's orientation."""
 
 import re
 from functools import cached_property
@@ -9,6 +9,18 @@ from numpy.typing import ArrayLike, NDArray
 from cryoinv.errors import InputError
 from cryoinv.geometry.rotations import exp_rotation, rotation_distance
 
+_GOLDEN = (1 + np.sqrt(5)) / 2
+# Generators as (fold, axis (x, y, z)); neighbouring axes, so that the point midway lies on none.
+_POLYHEDRAL: dict[str, list[tuple[int, tuple[float, float, float]]]] = {
+    "T": [(3, (0, 0, 1)), (2, (0, np.sqrt(2), 1))],
+    "O": [(4, (0, 0, 1)), (3, (1, 1, 1))],
+    "I": [(2, (0, 0, 1)), (5, (1, 0, _GOLDEN))],
+    "I1": [(2, (1, 0, 0)), (5, (_GOLDEN, 0, -1))],
+    "I2": [(2, (0, 0, 1)), (5, (1, 0, _GOLDEN))],
+    "I3": [(2, (-1, 0, _GOLDEN)), (5, (0, 0, 1))],
+    "I4": [(2, (1, 0, _GOLDEN)), (5, (2, 0, 1))],
+}
+
 
 class PointGroup:
     """A point group: the rotations ``S`` under which a map is unchanged, ``V(x) = V(S x)``.
@@ -18,7 +30,9 @@ class PointGroup:
     Parameters
     ----------
     name : str
-        ``C<n>`` (n-fold along z) or ``D<n>`` (n-fold along z, 2-folds in the xy plane, one of them along x).
+        ``C<n>`` (n-fold along z), ``D<n>`` (n-fold along z, 2-folds in the xy plane, one of them along x),
+        ``T`` (3-fold along z), ``O`` (4-folds along the axes), ``I1`` to ``I4`` (``I`` is ``I2``: 2-folds
+        along the axes, a 5-fold in the xz plane near z). All are in RELION's orientation.
 
     Raises
     ------
@@ -31,21 +45,33 @@ class PointGroup:
 
     Examples
     --------
-    >>> PointGroup("D2").order
-    4
+    >>> PointGroup("D2").order, PointGroup("I").order
+    (4, 60)
     >>> PointGroup("C4").in_asymmetric_unit([[1.0, 0.1, 0.0], [0.1, -1.0, 0.0]])
     array([ True, False])
     """
 
     def __init__(self, name: str):
-        match = re.fullmatch(r"([CD])([1-9]\d*)", str(name).strip().upper())
-        if match is None:
+        self.name = str(name).strip().upper()
+        match = re.fullmatch(r"([CD])([1-9]\d{0,2})", self.name)
+        if match:
+            fold = int(match.group(2))
+            self._generators = [(fold, (0.0, 0.0, 1.0))]
+            azimuth = np.pi / fold
+            centre = np.array([np.cos(azimuth), np.sin(azimuth), 0.0])
+            if match.group(1) == "D":
+                self._generators.append((2, (1.0, 0.0, 0.0)))
+                centre[2] = 1.0
+        elif self.name in _POLYHEDRAL:
+            self._generators = _POLYHEDRAL[self.name]
+            azimuth = 0.3
+            centre = np.sum([np.divide(axis, np.linalg.norm(axis)) for _, axis in self._generators], axis=0)
+        else:
             raise InputError(
-                f"point group {name!r} is not supported: use C<n> or D<n>, for example C1, C4 or D2"
+                f"point group {name!r} is not supported: expected C<n>, D<n>, T, O, I or I1 to I4"
             )
-        self.name = match.group()
-        self._dihedral = match.group(1) == "D"
-        self._fold = int(match.group(2))
+        # Tilted a little, so that a direction on a boundary is nearer to one image than to the other.
+        self._centre = centre + 1e-6 * np.array([np.sin(azimuth), -np.cos(azimuth), 0.7])
 
     def __repr__(self) -> str:
         return f"PointGroup({self.name!r})"
@@ -59,21 +85,24 @@ class PointGroup:
     @property
     def order(self) -> int:
         """Number of rotations in the group."""
-        return self._fold * (2 if self._dihedral else 1)
+        return len(self.matrices)
 
     @cached_property
     def matrices(self) -> NDArray[np.float64]:
         """The rotations, shape (order, 3, 3); the identity comes first."""
-        turns = 2 * np.pi * np.arange(self._fold) / self._fold
-        cyclic = exp_rotation(turns[:, None] * np.array([0.0, 0.0, 1.0]))
-        flip = np.diag([1.0, -1.0, -1.0])
-        return np.concatenate([cyclic, cyclic @ flip]) if self._dihedral else cyclic
+        group = np.eye(3)[None]
+        powers = [_powers(fold, axis) for fold, axis in self._generators]
+        while True:
+            size = len(group)
+            for generator in powers:
+                group = _distinct((group[:, None] @ generator).reshape(-1, 3, 3))
+            if len(group) == size:
+                return group
 
     def in_asymmetric_unit(self, directions: ArrayLike) -> NDArray[np.bool_]:
         """Return which directions are nearer to the unit's centre ``p`` than to any image ``S p``.
 
-        Of every orbit of directions exactly one is kept, save that a direction on a symmetry axis, which
-        some rotation leaves alone, may be kept more than once. The unit of C<n> is the wedge
+        Of every orbit of directions exactly one is kept. The unit of C<n> is the wedge
         ``0 <= azimuth < 360/n``, that of D<n> its half with ``z >= 0``.
 
         Parameters
@@ -85,12 +114,19 @@ class PointGroup:
         -------
         ndarray of bool, shape (...)
         """
-        azimuth = np.pi / self._fold
-        centre = np.array([np.cos(azimuth), np.sin(azimuth), 1.0 if self._dihedral else 0.0])
-        # Tilted a little, so that a direction on a boundary is nearer to one image than to the other.
-        centre += 1e-6 * np.array([np.sin(azimuth), -np.cos(azimuth), 0.7])
-        nearness = np.asarray(directions, dtype=np.float64) @ (self.matrices @ centre).T
+        nearness = np.asarray(directions, dtype=np.float64) @ (self.matrices @ self._centre).T
         return nearness[..., 0] >= nearness.max(axis=-1) - 1e-10
+
+
+def _powers(fold: int, axis: tuple[float, float, float]) -> NDArray[np.float64]:
+    turns = 2 * np.pi * np.arange(fold) / fold
+    return exp_rotation(turns[:, None] * np.divide(axis, np.linalg.norm(axis)))
+
+
+def _distinct(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Drop repeated matrices, keeping the first of each and their order."""
+    _, first = np.unique((matrices.reshape(-1, 9).round(6) + 0.0), axis=0, return_index=True)
+    return matrices[np.sort(first)]
 
 
 def nearest_equivalent(rotations: ArrayLike, targets: ArrayLike, group: PointGroup) -> NDArray[np.float64]:

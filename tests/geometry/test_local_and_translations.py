@@ -1,0 +1,81 @@
+"""Local neighbourhoods and translation grids against brute force."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from cryoinv.errors import InputError
+from cryoinv.geometry import (
+    rotation_distance,
+    tangent_ball,
+    tangent_children,
+    translation_children,
+    translation_grid,
+)
+
+
+def test_ball_counts_and_order():
+    ball = tangent_ball(7.5, 22.5)
+    assert len(ball) == sum(
+        i * i + j * j + k * k <= 9 for i, j, k in itertools.product(range(-3, 4), repeat=3)
+    )
+    angles = rotation_distance(ball, np.eye(3))
+    assert (ball[0] == np.eye(3)).all()
+    assert (np.diff(angles) > -1e-9).all()
+    assert angles[-1] == pytest.approx(22.5)
+    np.testing.assert_allclose(Rotation.from_matrix(ball).as_rotvec(degrees=True).mean(0), 0, atol=1e-9)
+    assert len(tangent_ball(5, 0)) == 1
+
+
+def test_children_halve_the_lattice():
+    """Parents' and children's logarithms together: children sit in the middle of the half-size cells."""
+    children = Rotation.from_matrix(tangent_children(6.0)).as_rotvec(degrees=True)
+    expected = np.array(list(itertools.product([-1.5, 1.5], repeat=3)))
+    np.testing.assert_allclose(children, expected, atol=1e-9)
+
+
+def test_children_of_a_ball_cover_it():
+    """Any rotation by at most 22.5 degrees is within about half a fine cell's diagonal of a child."""
+    ball, children = tangent_ball(7.5, 22.5), tangent_children(7.5)
+    fine = (children[None] @ ball[:, None]).reshape(-1, 3, 3)
+    rng = np.random.default_rng(0)
+    v = rng.standard_normal((200, 3))
+    v *= (np.deg2rad(18) * rng.random(200) ** (1 / 3) / np.linalg.norm(v, axis=1))[:, None]
+    R = Rotation.from_rotvec(v).as_matrix()
+    nearest = rotation_distance(R[:, None], fine).min(1)
+    assert nearest.max() < 3.75 * np.sqrt(3) / 2 * 1.15
+
+
+@pytest.mark.parametrize(
+    "radius, step, count", [(0, 1, 1), (1, 1, 5), (3, 1, 29), (3, 1.5, 13), (0.3, 0.1, 29)]
+)
+def test_translation_grid(radius, step, count):
+    grid = translation_grid(radius, step)
+    assert grid.shape == (count, 2)
+    assert (grid[0] == 0).all()
+    radii = np.hypot(*grid.T)
+    assert (np.diff(radii) > -1e-12).all()
+    assert radii[-1] <= radius + 1e-9
+    assert len(np.unique(grid.round(9), axis=0)) == count
+
+
+def test_translation_children_make_the_half_grid():
+    grid = translation_grid(4, 2.0)
+    fine = (grid[:, None] + translation_children(2.0)).reshape(-1, 2)
+    assert len(np.unique(fine, axis=0)) == len(fine)
+    assert set(np.unique(np.abs(fine) % 1)) == {0.5}
+
+
+def test_bad_arguments():
+    for call in (
+        lambda: tangent_ball(0, 10),
+        lambda: tangent_ball(1, 181),
+        lambda: tangent_children(-1),
+        lambda: translation_grid(3, 0),
+        lambda: translation_grid(-1, 1),
+        lambda: translation_children(0),
+    ):
+        with pytest.raises(InputError):
+            call()
