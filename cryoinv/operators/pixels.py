@@ -1,58 +1,74 @@
-"""The independent Fourier pixels of an image inside a disc."""
+"""The independent pixels of an image transform inside a disc, ordered by frequency."""
+
+from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from cryoinv.errors import InputError
 from cryoinv.spaces.spectrum import frequencies
 
-__all__ = ["disc_pixels"]
+__all__ = ["FourierDisc"]
 
 
-def disc_pixels(
-    n: int, r_max: int | None = None, device: torch.device | str = "cpu"
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Independent Fourier pixels with ``|k| <= r_max``, so that ``|Y|^2 = sum_p w_p |Y_p|^2`` over the disc.
+class FourierDisc:
+    r"""Independent coefficients of a real image's transform with :math:`|k| \le r_{max}`, nearest to zero first.
 
-    Of the column ``kx = 0``, where both ``k`` and ``-k`` are stored, only ``ky >= 0`` is kept.
+    Of the column :math:`k_x = 0` only one of every pair of Hermitian mates is kept, so every independent coefficient
+    stands once, with weight 2 (1 at k = 0), and sums over the list equal the weighted sums over the half-spectrum.
+    A smaller disc is a prefix of the list.
 
     Parameters
     ----------
     n : int
-        Box size of the image.
+        Box size.
     r_max : int, optional
-        Radius, at most ``(n - 1) // 2``, the default: the Nyquist frequency of an even box is its own mate.
+        Largest frequency; by default (n - 1) // 2, the last below the Nyquist frequency of an even box.
     device : torch.device or str
-        Where the result lives.
+        Where the lists live.
 
-    Returns
-    -------
-    pixels : Tensor, shape (P, 2), int64
-        Frequencies ``(kx, ky)``, in the order of the layout (ky slowest).
-    index : Tensor, shape (P,), int64
-        Position of each pixel in the flattened half-spectrum ``(n, n//2 + 1)``.
-    weights : Tensor, shape (P,), float64
-        1 for the DC pixel, 2 for every other.
+    Attributes
+    ----------
+    pixels : torch.Tensor, shape (P, 2), int64
+        Frequencies (kx, ky).
+    index : torch.Tensor, shape (P,), int64
+        Position in the flattened (n, n//2+1) layout.
+    weights : torch.Tensor, shape (P,), float64
+        Weight in the inner product.
+    shells : torch.Tensor, shape (P,), int64
+        Shell of every pixel.
 
     Raises
     ------
     InputError
-        If `r_max` is negative or beyond ``(n - 1) // 2``.
+        If `r_max` is negative, or beyond (n - 1) // 2: the Nyquist frequency of an even box is its own mate.
 
     Examples
     --------
-    >>> pixels, index, weights = disc_pixels(4)
-    >>> pixels.tolist(), index.tolist(), weights.tolist()
-    ([[0, 0], [1, 0], [0, 1]], [0, 1, 3], [1.0, 2.0, 2.0])
+    >>> disc = FourierDisc(6, r_max=1)
+    >>> disc.pixels.tolist(), disc.weights.tolist()
+    ([[0, 0], [0, 1], [1, 0]], [1.0, 2.0, 2.0])
     """
-    largest = (n - 1) // 2
-    r_max = largest if r_max is None else r_max
-    if not 0 <= r_max <= largest:
-        raise InputError(f"r_max is {r_max}, expected 0 to {largest} for box size {n}")
-    full, half = frequencies(n, device)
-    ky, kx = torch.meshgrid(full, half, indexing="ij")
-    kept = (kx * kx + ky * ky <= r_max * r_max) & ((kx > 0) | (ky >= 0))
-    pixels = torch.stack([kx[kept], ky[kept]], dim=-1)
-    weights = torch.full((len(pixels),), 2.0, dtype=torch.float64, device=device)
-    weights[0] = 1
-    return pixels, kept.flatten().nonzero().flatten(), weights
+
+    def __init__(self, n: int, r_max: int | None = None, device: torch.device | str = "cpu"):
+        self.n = n
+        self.r_max = (n - 1) // 2 if r_max is None else r_max
+        if not 0 <= self.r_max <= (n - 1) // 2:
+            raise InputError(f"r_max is {self.r_max}, expected 0 to {(n - 1) // 2} for box {n}")
+        full, half = frequencies(n)
+        ky, kx = torch.meshgrid(full, half, indexing="ij")
+        squares = (kx**2 + ky**2).reshape(-1)
+        wanted = (squares <= self.r_max**2) & ~((kx == 0) & (ky < 0)).reshape(-1)
+        index = wanted.nonzero()[:, 0]
+        index = index[torch.argsort(squares[index], stable=True)]
+        self._squares = squares[index]
+        self.index = index.to(device)
+        self.pixels = torch.stack([kx.reshape(-1)[index], ky.reshape(-1)[index]], 1).to(device)
+        self.weights = torch.where(self._squares == 0, 1.0, 2.0).double().to(device)
+        self.shells = (self._squares.double().sqrt() + 0.5).long().to(device)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def within(self, radius: float) -> int:
+        """Count the pixels with frequency at most `radius`: the length of that prefix."""
+        return int((self._squares <= radius**2).sum())

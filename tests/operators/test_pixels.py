@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cryoinv.errors import InputError
-from cryoinv.operators.pixels import disc_pixels
+from cryoinv.operators.pixels import FourierDisc
 from cryoinv.spaces.spectrum import centred_rfft, frequencies, hermitian_weights, shell_indices
 
 
@@ -15,18 +15,27 @@ def test_power_in_the_disc_is_counted_once(n, r_max):
     full, half = frequencies(n)
     inside = full[:, None] ** 2 + half**2 <= r_max**2
     expected = (hermitian_weights(n) * spectrum.abs() ** 2)[inside].sum()
-    _, index, weights = disc_pixels(n, r_max)
-    assert torch.allclose((weights * spectrum.flatten()[index].abs() ** 2).sum(), expected)
+    disc = FourierDisc(n, r_max)
+    assert torch.allclose((disc.weights * spectrum.flatten()[disc.index].abs() ** 2).sum(), expected)
 
 
 @pytest.mark.parametrize("n", [7, 8])
 def test_pixels_name_their_place_in_the_layout(n):
-    pixels, index, _ = disc_pixels(n)
-    assert torch.equal(pixels[:, 1] % n * (n // 2 + 1) + pixels[:, 0], index)
-    assert int(shell_indices(n, 2).flatten()[index].max()) == (n - 1) // 2
+    disc = FourierDisc(n)
+    assert torch.equal(disc.pixels[:, 1] % n * (n // 2 + 1) + disc.pixels[:, 0], disc.index)
+    assert torch.equal(shell_indices(n, 2).flatten()[disc.index], disc.shells)
+    assert int(disc.shells.max()) == (n - 1) // 2
+
+
+@pytest.mark.parametrize("n", [7, 8])
+@pytest.mark.parametrize("r_max", [0, 1, 2])
+def test_a_smaller_disc_is_a_prefix(n, r_max):
+    disc, smaller = FourierDisc(n), FourierDisc(n, r_max)
+    assert disc.within(r_max) == len(smaller)
+    assert torch.equal(disc.pixels[: len(smaller)], smaller.pixels)
 
 
 @pytest.mark.parametrize(("n", "r_max"), [(8, 4), (7, 4), (8, -1)])
 def test_radius_beyond_the_disc_is_refused(n, r_max):
     with pytest.raises(InputError, match="expected 0 to 3"):
-        disc_pixels(n, r_max)
+        FourierDisc(n, r_max)
