@@ -11,11 +11,11 @@ __all__ = ["FourierDisc"]
 
 
 class FourierDisc:
-    r"""Independent coefficients of a real image's transform with :math:`|k| \le r_{max}`, nearest to zero first.
+    r"""Independent coefficients of a real image's transform with :math:`|k| \le r_{max}`, low ones first.
 
-    Of the column :math:`k_x = 0` only one of every pair of Hermitian mates is kept, so every independent coefficient
-    stands once, with weight 2 (1 at k = 0), and sums over the list equal the weighted sums over the half-spectrum.
-    A smaller disc is a prefix of the list.
+    Of the column :math:`k_x = 0` only one of every pair of Hermitian mates is kept, so every independent
+    coefficient stands once, with weight 2 (1 at k = 0), and sums over the list equal the weighted sums over
+    the half-spectrum. A smaller disc is a prefix of the list.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class FourierDisc:
     --------
     >>> disc = FourierDisc(6, r_max=1)
     >>> disc.pixels.tolist(), disc.weights.tolist()
-    ([[0, 0], [0, 1], [1, 0]], [1.0, 2.0, 2.0])
+    ([[0, 0], [1, 0], [0, 1]], [1.0, 2.0, 2.0])
     """
 
     def __init__(self, n: int, r_max: int | None = None, device: torch.device | str = "cpu"):

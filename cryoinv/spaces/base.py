@@ -1,0 +1,186 @@
+"""What the library's torch spaces share: creation, indexing, linear combinations and names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cryoinv.errors import InputError
+
+from .backend import odl
+from .device import resolve_device
+
+# After `backend`, whose import leaves NumPy's print options alone.
+from odl.backends.arrays.pytorch_tensors import PyTorchTensor, PyTorchTensorSpace  # isort: skip
+from odl.core.set.space import LinearSpaceElement  # isort: skip
+from odl.core.util.dtype_utils import _universal_dtype_identifier  # isort: skip
+
+__all__ = ["BoxElement", "BoxSpace"]
+
+
+class BoxElement(PyTorchTensor):
+    """Element of a `BoxSpace`; ``element.data`` is its tensor."""
+
+    # Makes `numpy_scalar * element` call the element's own multiplication instead of failing in NumPy.
+    __array_ufunc__ = None
+
+    def __getitem__(self, indices) -> Any:
+        """Image or volume ``i`` of a stack, a shorter stack for a slice, else a plain tensor."""
+        if isinstance(indices, PyTorchTensor):
+            indices = indices.data
+        part, space = self.data[indices], self.space
+        if space.count is not None and part.shape[-space.box_ndim :] == space.box_shape:
+            if part.ndim == space.box_ndim:
+                return space.with_count(None).element(part)
+            if part.ndim == space.box_ndim + 1:
+                return space.with_count(len(part)).element(part)
+        return part
+
+
+class BoxSpace(PyTorchTensorSpace):
+    """Base of the spaces of arrays, or stacks of arrays, that have one box size and pixel size.
+
+    Parameters
+    ----------
+    n : int
+        Box size.
+    box_shape : tuple of int
+        Shape of one array.
+    pixel_size : float
+        In Å.
+    dtype : str or torch.dtype
+        Type of the entries.
+    device : str
+        As in `resolve_device`.
+    count : int or None
+        Number of arrays in a stack (a leading axis), or None for a single array.
+    weighting : odl Weighting
+        Inner product.
+    """
+
+    def __init__(self, n, box_shape, pixel_size, dtype, device, count, weighting):
+        if not 0 < float(pixel_size) < float("inf"):
+            raise InputError(f"pixel_size is {pixel_size}, expected a positive number of Å")
+        self.n, self.pixel_size = n, float(pixel_size)
+        self.box_shape, self.box_ndim = tuple(box_shape), len(box_shape)
+        self.count = None if count is None else int(count)
+        shape = self.box_shape if count is None else (self.count, *self.box_shape)
+        super().__init__(shape, dtype=dtype, device=device, weighting=weighting)
+
+    @property
+    def element_type(self):
+        """Class of the elements."""
+        return BoxElement
+
+    def element(self, inp: Any = None, copy: bool | None = None) -> Any:
+        """Element of this space from a tensor, array, number or another space's element.
+
+        Parameters
+        ----------
+        inp : Tensor, array-like, number or element, optional
+            Values; without it the element is uninitialised. A tensor of right type and device is wrapped,
+            not copied, and keeps its autograd graph.
+        copy : bool, optional
+            Copy in any case.
+
+        Returns
+        -------
+        BoxElement
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the shape differs, or complex values are put into a real space.
+        """
+        if inp is None:
+            return self.element_type(self, torch.empty(self.shape, dtype=self.dtype, device=self.device))
+        if isinstance(inp, PyTorchTensor):
+            if inp.space == self and not copy:
+                return inp
+            inp = inp.data
+        elif isinstance(inp, LinearSpaceElement):
+            raise TypeError(f"cannot make an element of {self} from {type(inp).__name__}")
+        data = torch.as_tensor(inp).resolve_conj()
+        if data.ndim == 0:
+            data = data.expand(self.shape).clone()
+        if tuple(data.shape) != self.shape:
+            raise ValueError(f"shape of the input is {tuple(data.shape)}, expected {self.shape} of {self}")
+        if data.is_complex() and not self.is_complex:
+            raise TypeError(f"the input is {data.dtype}, expected real values for {self}")
+        return self.element_type(self, data.to(self.device, self.dtype, copy=bool(copy)))
+
+    def with_count(self, count: int | None) -> BoxSpace:
+        """Return the same kind of space with another number of arrays (None for a single one)."""
+        return self if count == self.count else self._like(count=count)
+
+    def _like(self, **changes) -> BoxSpace:
+        """Copy of this space with some of its arguments changed."""
+        raise NotImplementedError
+
+    def _key(self):
+        return (type(self), self.shape, self.n, self.pixel_size, self.dtype, self.device)
+
+    def __eq__(self, other):
+        return other is self or (isinstance(other, BoxSpace) and self._key() == other._key())
+
+    def __hash__(self):
+        return hash(self._key())
+
+    def __repr__(self):
+        count = "" if self.count is None else f", count={self.count}"
+        device = "" if self.device == "cpu" else f", device={self.device!r}"
+        return (
+            f"{type(self).__name__}({self.n}, pixel_size={self.pixel_size:g}, "
+            f"dtype={self.dtype_identifier!r}{count}{device})"
+        )
+
+    def _astype(self, dtype):
+        name = _universal_dtype_identifier(dtype)
+        if name.startswith(self.dtype_identifier.rstrip("0123456789")):
+            return self._like(dtype=name)
+        return PyTorchTensorSpace(self.shape, dtype=name, device=self.device)
+
+    def _to_device(self, device):
+        return self._like(device=device)
+
+    def _to_impl(self, impl):
+        return odl.tensor_space(self.shape, dtype=self.dtype_identifier, impl=impl)
+
+    def _elementwise_num_operation(self, operation, x1, x2=None, out=None, namespace=None, **kwargs):
+        # ODL takes Python numbers only.
+        x1, x2 = (x.item() if isinstance(x, np.generic) else x for x in (x1, x2))
+        return super()._elementwise_num_operation(operation, x1, x2, out, namespace, **kwargs)
+
+    def _lincomb(self, a, x1, b, x2, out):
+        result = x1.data * float(a)
+        if b != 0:
+            result = result.add_(x2.data, alpha=float(b))
+        if out is None:
+            return self.element(result)
+        out.data.copy_(result)
+        return out
+
+
+def real_dtype(dtype: str | torch.dtype, allowed: tuple[str, str]) -> str:
+    """Name of a floating type, checked to be one of two."""
+    name = str(dtype).removeprefix("torch.")
+    if name not in allowed:
+        raise InputError(f"dtype is {name!r}, expected {allowed[0]!r} or {allowed[1]!r}")
+    return name
+
+
+def checked_size(n: int, device: str | torch.device) -> tuple[int, str]:
+    """Box size and device name, checked."""
+    if int(n) != n or n < 2:
+        raise InputError(f"box size is {n}, expected a whole number of at least 2")
+    return int(n), resolve_device(device)
+
+
+def dot(x: Tensor, y: Tensor) -> float:
+    """Sum of products of two real tensors; single precision is accumulated in double."""
+    if x.dtype == torch.float64:
+        return float(torch.dot(x.reshape(-1), y.reshape(-1)))
+    return float(torch.sum(x * y, dtype=torch.float64))
