@@ -36,6 +36,8 @@ class Interpolation(Protocol):
         self, weights: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor
     ) -> torch.Tensor: ...
     def prepare_adjoint(self, inserted: torch.Tensor) -> torch.Tensor: ...
+    def spectrum(self, prepared: torch.Tensor) -> torch.Tensor: ...
+    def spectrum_adjoint(self, spectrum: torch.Tensor) -> torch.Tensor: ...
     def data(self, inserted: torch.Tensor) -> torch.Tensor: ...
     def weight(self, inserted: torch.Tensor) -> torch.Tensor: ...
     def to_volume(self, spectrum: torch.Tensor) -> torch.Tensor: ...
@@ -79,7 +81,7 @@ class TrilinearInterpolation:
 
     def prepare_adjoint(self, inserted: torch.Tensor) -> torch.Tensor:
         """Volume (n, n, n): Euclidean transpose of `prepare` applied to an insertion."""
-        return self._crop(centred_irfft(self.data(inserted), self.box)) / self.window(inserted)
+        return self.constant * self.spectrum_adjoint(_riesz(inserted, self.box))
 
     def slices(self, prepared: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
         """Slices (M, P) at rotations (M, 3, 3) and image frequencies (P, 2)."""
@@ -88,6 +90,14 @@ class TrilinearInterpolation:
     def insert(self, values: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
         """Euclidean transpose of `slices`: accumulator (N, N, N//2+1)."""
         return insert_slices(values, rotations, pixels, self.box, self.padding)
+
+    def spectrum(self, prepared: torch.Tensor) -> torch.Tensor:
+        """Element x of the statistics' space that the slices of a prepared volume are read from: S = c G x."""
+        return prepared / self.constant
+
+    def spectrum_adjoint(self, spectrum: torch.Tensor) -> torch.Tensor:
+        """Volume (n, n, n): adjoint of ``spectrum(prepare(volume))``."""
+        return self._crop(centred_irfft(spectrum, self.box)) / self.window(spectrum)
 
     def insert_weights(
         self, weights: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor
@@ -160,6 +170,14 @@ class NufftInterpolation:
 
         points = _points(values, rotations, pixels, self.n)
         return nufft_type1(values.reshape(-1) / self.n, points, self.n, self.tolerance)
+
+    def spectrum(self, prepared: torch.Tensor) -> torch.Tensor:
+        """Element x of the statistics' space that belongs to a prepared volume."""
+        return centred_rfft(prepared)
+
+    def spectrum_adjoint(self, spectrum: torch.Tensor) -> torch.Tensor:
+        """Volume (n, n, n): adjoint of ``spectrum(prepare(volume))``."""
+        return centred_irfft(spectrum, self.n)
 
     def insert_weights(
         self, weights: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor

@@ -1,0 +1,16 @@
+"""The likelihood of volumes, marginalised over poses, and what an E-step leaves behind."""
+
+from .images import FourierImages
+from .marginal import MarginalLikelihood
+from .search import ExhaustiveSearch, LocalSearch, Oversampling
+from .statistics import PosteriorSummary, SufficientStatistics
+
+__all__ = [
+    "ExhaustiveSearch",
+    "FourierImages",
+    "LocalSearch",
+    "MarginalLikelihood",
+    "Oversampling",
+    "PosteriorSummary",
+    "SufficientStatistics",
+]

@@ -1,0 +1,290 @@
+"""The E-step: posteriors over poses by blocks of images, and the sums they leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cryoinv.geometry import PointGroup, Poses
+from cryoinv.noise import RadialGaussianNoise
+from cryoinv.operators.interpolation import Interpolation
+
+from .accumulator import SliceAccumulator
+from .candidates import Candidates, candidate_sums, score_candidates, significant
+from .exhaustive import SharedGrid
+from .images import FourierImages
+from .posterior import PoseWeights
+from .scores import image_terms, shift_table
+from .search import ExhaustiveSearch, LocalSearch
+from .statistics import PosteriorSummary
+
+__all__ = ["Expectation"]
+
+
+@dataclass
+class Expectation:
+    """One E-step over given particles.
+
+    Parameters
+    ----------
+    images : FourierImages
+        Transformed particles.
+    noise : RadialGaussianNoise
+        Noise powers.
+    interpolation : Interpolation
+        How slices are read.
+    prepared : torch.Tensor
+        What slices are read from (see `Interpolation.prepare`).
+    count : int
+        Score and insert the first `count` pixels of the disc.
+    symmetry : PointGroup
+        Of the map.
+    gradient : bool
+        Accumulate residual slices too.
+    memory_bytes : int
+        Bound on the temporaries of one block.
+    callback : callable, optional
+        Called with the number of particles finished since the last call.
+    """
+
+    images: FourierImages
+    noise: RadialGaussianNoise
+    interpolation: Interpolation
+    prepared: torch.Tensor
+    count: int
+    symmetry: PointGroup
+    gradient: bool = False
+    memory_bytes: int = 1 << 29
+    callback: Callable[[int], None] | None = None
+
+    def run(
+        self, search: ExhaustiveSearch | LocalSearch, indices: np.ndarray
+    ) -> tuple[SliceAccumulator, PosteriorSummary]:
+        """Go through the particles; return the sums and the summaries."""
+        self.pixels = self.images.disc.pixels[:self.count]
+        self.accumulator = SliceAccumulator(
+            self.interpolation, self.images.disc, self.symmetry, self.noise.sigma2.shape[0], self.gradient
+        )
+        if isinstance(search, LocalSearch):
+            summary = self._local(search, indices)
+        elif search.oversampling is not None:
+            summary = self._oversampled(search, indices)
+        else:
+            summary = self._exhaustive(search, indices)
+        self.accumulator.flush()
+        return self.accumulator, summary
+
+    # --- every pose of a shared grid ---------------------------------------------------------------------------
+
+    def _exhaustive(self, search: ExhaustiveSearch, indices: np.ndarray) -> PosteriorSummary:
+        parts = self._orientation_parts(search)
+        if len(parts) == 1:
+            return self._shared_pass(parts[0], indices, None, None)
+        # The evidence of the whole grid is needed before any part's weights: two passes over the parts.
+        evidence = np.stack([self._evidence(part, indices) for part in parts], 1)
+        total = np.logaddexp.reduce(evidence, axis=1)
+        summaries = [
+            self._shared_pass(part, indices, np.exp(evidence[:, c] - total), total) for c, part in enumerate(parts)
+        ]
+        return _merge(summaries, np.exp(evidence - total[:, None]))
+
+    def _shared_pass(
+        self, search: ExhaustiveSearch, indices: np.ndarray, share: np.ndarray | None, total: np.ndarray | None
+    ) -> PosteriorSummary:
+        """Weigh and accumulate one part of the grid, which holds `share` of each particle's posterior."""
+        grid = SharedGrid.build(search, self.interpolation, self.prepared, self.pixels)
+        place = {int(i): p for p, i in enumerate(indices)}
+        summaries, open_group, sums = [], None, None
+        for group, block in self.images.group_blocks(indices, self._block_size(search)):
+            if group != open_group:
+                self._close_group(open_group, grid, sums)
+                open_group, sums = group, _GroupSums.zeros_like(grid.slices)
+            terms = image_terms(self.images, self.noise, group, block, self.count)
+            posterior = grid.posterior(terms)
+            summaries.append(self._summary(block, posterior, terms.constant, *grid.poses(posterior.best)))
+            if share is not None:
+                rows = [place[int(i)] for i in block]
+                posterior.weights *= torch.as_tensor(share[rows], dtype=self.images.dtype)[:, None, None]
+            if share is None or search is self._first_part:
+                self.accumulator.add_images(group, terms.power, len(block))
+            sums.add(grid, posterior.weights, terms, self.images.mask is not None)
+            sums.precision = terms.precision
+            if total is None or search is self._first_part:
+                self._report(len(block))
+        self._close_group(open_group, grid, sums)
+        return PosteriorSummary.concatenate(summaries)
+
+    def _close_group(self, group: int | None, grid: SharedGrid, sums: _GroupSums | None) -> None:
+        if group is not None and sums is not None:
+            self.accumulator.add_slices(
+                group, grid.search.rotations, grid.slices, sums.data, sums.weight, sums.precision, sums.scored
+            )
+
+    def _evidence(self, search: ExhaustiveSearch, indices: np.ndarray) -> np.ndarray:
+        grid = SharedGrid.build(search, self.interpolation, self.prepared, self.pixels)
+        evidence = np.empty(len(indices))
+        place = {int(i): p for p, i in enumerate(indices)}
+        for group, block in self.images.group_blocks(indices, self._block_size(search)):
+            posterior = grid.posterior(image_terms(self.images, self.noise, group, block, self.count))
+            evidence[[place[int(i)] for i in block]] = posterior.log_evidence.cpu().numpy()
+        return evidence
+
+    def _orientation_parts(self, search: ExhaustiveSearch) -> list[ExhaustiveSearch]:
+        """Split the grid so that one part's slices and sums fit into half the budget."""
+        bytes_each = self.count * 28 * (2 if self.images.dtype == torch.float64 else 1)
+        parts = -(-len(search.rotations) * bytes_each // (self.memory_bytes // 2))
+        pieces = [search] if parts <= 1 else [search.part(p) for p in
+                                              np.array_split(np.arange(len(search.rotations)), parts)]
+        self._first_part = pieces[0]
+        return pieces
+
+    def _block_size(self, search: ExhaustiveSearch) -> int:
+        real = 8 if self.images.dtype == torch.float64 else 4
+        scores = 2 * len(search.translations) * len(search.rotations) * real
+        shifted = 4 * len(search.translations) * self.count * real
+        return int(np.clip(self.memory_bytes // 2 // (scores + shifted), 1, 256))
+
+    # --- significant poses of a shared grid, then their children --------------------------------------------------
+
+    def _oversampled(self, search: ExhaustiveSearch, indices: np.ndarray) -> PosteriorSummary:
+        grid = SharedGrid.build(search, self.interpolation, self.prepared, self.pixels)
+        children = search.child_translations()
+        table = shift_table(self.pixels, self.images.n, children, self.images.dtype)
+        log_prior = (
+            float(search.log_rotation_prior[0] + search.log_translation_prior[0]) - np.log(8 * children.shape[1])
+        )
+        summaries = []
+        for group, block in self.images.group_blocks(indices, min(32, self._block_size(search))):
+            terms = image_terms(self.images, self.noise, group, block, self.count)
+            weights = grid.posterior(terms).weights
+            chosen = Candidates([], [], [], log_prior)
+            for weight in weights:
+                orientations, translations = _significant_pair(weight, search.oversampling)
+                chosen.rotations.append(search.child_rotations(orientations.cpu().numpy()).reshape(-1, 3, 3))
+                chosen.translations.append(children[translations.cpu().numpy()].reshape(-1, 2))
+                chosen.tables.append(table[translations].flatten(0, 1))
+            summaries.append(self._weigh_candidates(block, terms, chosen))
+        return PosteriorSummary.concatenate(summaries)
+
+    # --- a neighbourhood of each particle's pose -----------------------------------------------------------------
+
+    def _local(self, search: LocalSearch, indices: np.ndarray) -> PosteriorSummary:
+        table = shift_table(self.pixels, self.images.n, search.translations, self.images.dtype)
+        log_prior = float(search.log_rotation_prior[0] + search.log_translation_prior[0])
+        bytes_each = len(search.relative) * self.count * 24
+        size = int(np.clip(self.memory_bytes // 2 // bytes_each, 1, 32))
+        summaries = []
+        for group, block in self.images.group_blocks(indices, size):
+            terms = image_terms(self.images, self.noise, group, block, self.count)
+            offsets = search.offsets_of(block)
+            centring = shift_table(self.pixels, self.images.n, offsets, self.images.dtype)
+            chosen = Candidates(
+                list(search.rotations_of(block)), [search.translations + o for o in offsets],
+                [table * c for c in centring], log_prior,
+            )
+            if search.oversampling is not None:
+                chosen = self._refine_local(search, block, terms, chosen, centring)
+            summaries.append(self._weigh_candidates(block, terms, chosen))
+        return PosteriorSummary.concatenate(summaries)
+
+    def _refine_local(self, search, block, terms, coarse: Candidates, centring) -> Candidates:
+        """Children of the significant candidates of a first pass."""
+        scores = score_candidates(terms, coarse, self.interpolation, self.prepared, self.pixels)
+        children = search.child_translations()
+        table = shift_table(self.pixels, self.images.n, children, self.images.dtype)
+        offsets = search.offsets_of(block)
+        fine = Candidates([], [], [], coarse.log_prior - np.log(8 * children.shape[1]))
+        for i, posterior in enumerate(scores.posteriors):
+            neighbours, translations = _significant_pair(posterior.weights[0], search.oversampling)
+            relative = search.child_relative(neighbours.cpu().numpy()).reshape(-1, 3, 3)
+            fine.rotations.append(relative @ search.centres.rotations[block[i]])
+            fine.translations.append(children[translations.cpu().numpy()].reshape(-1, 2) + offsets[i])
+            fine.tables.append(table[translations].flatten(0, 1) * centring[i])
+        return fine
+
+    def _weigh_candidates(self, block: np.ndarray, terms, chosen: Candidates) -> PosteriorSummary:
+        """Posterior over each image's own poses, accumulated and summarised."""
+        scores = score_candidates(terms, chosen, self.interpolation, self.prepared, self.pixels)
+        data, weight = candidate_sums(terms, chosen, scores, terms.inserted)
+        scored = None
+        if self.images.mask is not None:
+            scored, _ = candidate_sums(terms, chosen, scores, terms.scored)
+        self.accumulator.add_images(terms.group, terms.power, len(block))
+        self.accumulator.add_slices(
+            terms.group, np.concatenate(chosen.rotations), scores.slices, data, weight, terms.precision, scored
+        )
+        rotations, translations = [], []
+        for i, posterior in enumerate(scores.posteriors):
+            translation, orientation = divmod(int(posterior.best), len(chosen.rotations[i]))
+            rotations.append(chosen.rotations[i][orientation])
+            translations.append(chosen.translations[i][translation])
+        self._report(len(block))
+        joined = _join(scores.posteriors)
+        return self._summary(block, joined, terms.constant, np.stack(rotations), np.stack(translations))
+
+    def _summary(self, block, posterior: PoseWeights, constant, rotations, translations) -> PosteriorSummary:
+        host = lambda tensor: tensor.double().cpu().numpy()  # noqa: E731
+        return PosteriorSummary(
+            np.asarray(block), Poses(rotations, translations * self.images.pixel_size),
+            host(posterior.max_probability), host(posterior.entropy), host(posterior.mean_probability),
+            host(posterior.log_evidence + constant),
+        )
+
+    def _report(self, particles: int) -> None:
+        if self.callback is not None:
+            self.callback(particles)
+
+
+@dataclass
+class _GroupSums:
+    """Sums per orientation over the images of one optics group."""
+
+    data: torch.Tensor
+    weight: torch.Tensor
+    scored: torch.Tensor | None = None
+    precision: torch.Tensor | None = None
+
+    @classmethod
+    def zeros_like(cls, slices: torch.Tensor) -> _GroupSums:
+        return cls(torch.zeros_like(slices), torch.zeros_like(slices.real))
+
+    def add(self, grid: SharedGrid, weights: torch.Tensor, terms, masked: bool) -> None:
+        self.data += grid.sums(weights, terms.inserted)
+        self.weight += grid.weight_sums(weights, terms.weight)
+        if masked:
+            scored = grid.sums(weights, terms.scored)
+            self.scored = scored if self.scored is None else self.scored + scored
+
+
+def _significant_pair(weights: torch.Tensor, oversampling) -> tuple[torch.Tensor, torch.Tensor]:
+    """Significant orientations and translations of one image's table (T, O)."""
+    orientations = significant(weights.sum(0), oversampling.significance, oversampling.max_orientations)
+    translations = significant(weights.sum(1), oversampling.significance, weights.shape[0])
+    return orientations, translations
+
+
+def _join(posteriors: list[PoseWeights]) -> PoseWeights:
+    """Summaries of single images as one block; the tables themselves are not kept."""
+    join = lambda name: torch.cat([getattr(p, name).reshape(1) for p in posteriors])  # noqa: E731
+    return PoseWeights(
+        posteriors[0].weights, join("log_evidence"), join("entropy"), join("best"), join("max_probability"),
+        join("mean_probability"),
+    )
+
+
+def _merge(parts: list[PosteriorSummary], share: np.ndarray) -> PosteriorSummary:
+    """Summary over a whole grid from those of its parts, which hold `share` (m, parts) of the posterior."""
+    highest = np.stack([p.max_probability for p in parts], 1) * share
+    best = highest.argmax(1)
+    rows = np.arange(len(best))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        surprise = np.where(share > 0, -np.log(share), 0.0)
+    entropy = (share * (np.stack([p.entropy for p in parts], 1) + surprise)).sum(1)
+    mean = (share**2 * np.stack([p.mean_probability for p in parts], 1)).sum(1)
+    rotations = np.stack([p.poses.rotations for p in parts], 1)[rows, best]
+    shifts = np.stack([p.poses.shifts for p in parts], 1)[rows, best]
+    evidence = np.logaddexp.reduce(np.stack([p.log_likelihood for p in parts], 1), axis=1)
+    return PosteriorSummary(parts[0].indices, Poses(rotations, shifts), highest[rows, best], entropy, mean, evidence)

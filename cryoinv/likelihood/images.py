@@ -1,0 +1,98 @@
+"""Transformed particle images at the pixels of a Fourier disc, read by blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from cryoinv.operators.pixels import FourierDisc
+from cryoinv.spaces.spectrum import centred_rfft
+
+if TYPE_CHECKING:
+    from cryoinv.io import ParticleStack
+
+__all__ = ["FourierImages"]
+
+
+class FourierImages:
+    """Half-disc transforms of a particle stack, with the CTF at the same pixels.
+
+    Small sets are transformed once and kept; larger ones are read and transformed at every call, so that memory does
+    not grow with the number of particles.
+
+    Parameters
+    ----------
+    particles : ParticleStack
+        Images and their optics.
+    device : torch.device
+        Where blocks are wanted.
+    dtype : torch.dtype
+        Real type of the arithmetic.
+    use_ctf : bool
+        Apply the CTF where the stack has one.
+    mask : torch.Tensor, shape (n, n), optional
+        Real-space mask for *scoring* (RELION's rule); statistics always take the unmasked images.
+    cache_bytes : int
+        Keep all transforms where they need no more than this.
+    """
+
+    def __init__(
+        self,
+        particles: ParticleStack,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        use_ctf: bool = True,
+        mask: torch.Tensor | None = None,
+        cache_bytes: int = 1 << 29,
+    ):
+        self.particles = particles
+        self.n, self.pixel_size = particles.n, particles.pixel_size
+        self.device, self.dtype = torch.device(device), dtype
+        self.disc = FourierDisc(self.n, device=self.device)
+        self.use_ctf = use_ctf and particles.has_ctf
+        self.mask = mask
+        self.groups = int(particles.optics_group.max()) + 1 if len(particles) else 1
+        bytes_each = len(self.disc) * (16 if dtype == torch.float64 else 8) * (1 if mask is None else 2)
+        self._cache: dict[bool, torch.Tensor] = {}
+        self._keep = len(particles) * bytes_each <= cache_bytes
+        self._power: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.particles)
+
+    def transforms(self, indices: np.ndarray, masked: bool = False) -> torch.Tensor:
+        """Image transforms of the given particles at all pixels of the disc, shape (len(indices), P)."""
+        masked = masked and self.mask is not None
+        if not self._keep:
+            return self._read(indices, masked)
+        if masked not in self._cache:
+            blocks = np.array_split(np.arange(len(self)), max(1, len(self) // 256))
+            self._cache[masked] = torch.cat([self._read(block, masked) for block in blocks])
+        return self._cache[masked][torch.as_tensor(indices, device=self.device)]
+
+    def ctf(self, indices: np.ndarray, count: int) -> torch.Tensor | None:
+        """CTF of the given particles at the first `count` pixels, shape (len(indices), count); None without CTF."""
+        if not self.use_ctf:
+            return None
+        from cryoinv.operators.ctf import ctf_at_frequencies
+
+        frequencies = self.disc.pixels[:count].double().cpu() / (self.n * self.pixel_size)
+        values = ctf_at_frequencies(self.particles.ctf_parameters(indices), frequencies)
+        return values.to(self.device, self.dtype)
+
+    def group_blocks(self, indices: np.ndarray, size: int):
+        """Yield (optics group, particle indices) in blocks of at most `size`, one group a block."""
+        groups = np.asarray(self.particles.optics_group)[indices]
+        for group in np.unique(groups):
+            members = indices[groups == group]
+            for start in range(0, len(members), size):
+                yield int(group), members[start:start + size]
+
+    def _read(self, indices: np.ndarray, masked: bool) -> torch.Tensor:
+        images = torch.as_tensor(self.particles.images(indices)).to(self.device, self.dtype)
+        if masked:
+            images = images * self.mask
+        spectrum = centred_rfft(images, ndim=2)
+        return spectrum.reshape(len(indices), -1)[:, self.disc.index]

@@ -1,0 +1,158 @@
+"""The marginal likelihood of a volume: value, exact gradient, diagonal surrogate and sufficient statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import odl
+import torch
+
+from cryoinv.errors import InputError
+from cryoinv.geometry import PointGroup
+from cryoinv.noise import RadialGaussianNoise
+from cryoinv.operators.interpolation import Interpolation, TrilinearInterpolation
+from cryoinv.spaces import VolumeSpace
+
+from .expectation import Expectation
+from .images import FourierImages
+from .search import ExhaustiveSearch, LocalSearch
+from .statistics import SufficientStatistics
+
+__all__ = ["MarginalLikelihood"]
+
+
+class MarginalLikelihood(odl.functionals.Functional):
+    r"""Logarithm of the marginal likelihood, :math:`L(x) = \sum_i \log \sum_g P(y_i|x,g) P(g)`.
+
+    A functional on volumes. Its exact gradient (Fisher's identity) is
+
+    .. math:: \nabla L(x) = B - N x,\quad B = \sum_i E[H_g^*\sigma_i^{-2}y_i],\quad
+              N = \sum_i E[H_g^*\sigma_i^{-2}H_g],
+
+    with expectations over the posterior of the poses at x; the diagonal surrogate puts the lumped K in N's place.
+
+    Parameters
+    ----------
+    images : FourierImages
+        Transformed particles.
+    noise : RadialGaussianNoise
+        Noise powers.
+    search : ExhaustiveSearch or LocalSearch
+        Poses that are summed over, with their prior.
+    interpolation : Interpolation, optional
+        How slices are read; trilinear with padding 2 by default.
+    r_max : float, optional
+        Largest image frequency used; by default all below the Nyquist frequency.
+    symmetry : PointGroup, optional
+        Of the map; C1 by default.
+    memory_bytes : int
+        Bound on the temporaries of one block of images.
+    callback : callable, optional
+        Called with the number of particles finished since the last call.
+
+    References
+    ----------
+    D. Kimanius et al. (2020), eqs. 2, 7-9.
+    """
+
+    def __init__(
+        self,
+        images: FourierImages,
+        noise: RadialGaussianNoise,
+        search: ExhaustiveSearch | LocalSearch,
+        interpolation: Interpolation | None = None,
+        r_max: float | None = None,
+        symmetry: PointGroup | None = None,
+        memory_bytes: int = 1 << 29,
+        callback: Callable[[int], None] | None = None,
+    ):
+        if noise.sigma2.shape[0] < images.groups:
+            raise InputError(
+                f"the noise model has {noise.sigma2.shape[0]} optics groups, the particles have {images.groups}"
+            )
+        self.images, self.noise, self.search = images, noise, search
+        self.interpolation = TrilinearInterpolation(images.n) if interpolation is None else interpolation
+        self.count = len(images.disc) if r_max is None else images.disc.within(r_max)
+        self.symmetry = PointGroup("C1") if symmetry is None else symmetry
+        self.memory_bytes, self.callback = memory_bytes, callback
+        space = VolumeSpace(
+            images.n, images.pixel_size, dtype=str(images.dtype).removeprefix("torch."), device=str(images.device)
+        )
+        super().__init__(space, linear=False, grad_lipschitz=np.nan)
+
+    def _call(self, x) -> float:
+        return self.value(x.data)
+
+    @property
+    def gradient(self) -> odl.Operator:
+        """Operator x -> exact gradient."""
+        return _Gradient(self)
+
+    def value(self, volume: torch.Tensor, batch: np.ndarray | None = None) -> float:
+        """Log-likelihood of a volume (n, n, n) given the particles of `batch` (all by default)."""
+        return float(self._run(volume, batch, False)[1].log_likelihood.sum())
+
+    def exact_gradient(
+        self, volume: torch.Tensor, batch: np.ndarray | None = None, curvature: str = "exact"
+    ) -> torch.Tensor:
+        """Gradient of `value` at a volume, shape (n, n, n).
+
+        Parameters
+        ----------
+        volume : torch.Tensor, shape (n, n, n)
+            Where.
+        batch : numpy.ndarray, optional
+            Particles; all by default.
+        curvature : {"exact", "diagonal"}
+            B - N x, or the surrogate B - K x whose fixed point EM has.
+        """
+        if curvature not in ("exact", "diagonal"):
+            raise InputError(f"curvature is {curvature!r}, expected 'exact' or 'diagonal'")
+        volume = self._volume(volume)
+        accumulator, _ = self._run(volume, batch, curvature == "exact")
+        scheme = self.interpolation
+        if curvature == "exact":
+            assert accumulator.residual is not None
+            return scheme.prepare_adjoint(accumulator.residual)
+        statistics_space_residual = scheme.data(accumulator.data) - scheme.weight(
+            accumulator.weight
+        ) * scheme.spectrum(scheme.prepare(volume))
+        return scheme.spectrum_adjoint(statistics_space_residual)
+
+    def expectation(self, volume: torch.Tensor, batch: np.ndarray | None = None) -> SufficientStatistics:
+        """E-step at a volume (n, n, n): sufficient statistics of the particles of `batch` (all by default)."""
+        accumulator, summary = self._run(volume, batch, False)
+        assert accumulator.data is not None and accumulator.weight is not None
+        return SufficientStatistics(
+            self.interpolation, self.interpolation.data(accumulator.data),
+            self.interpolation.weight(accumulator.weight), accumulator.residuals, summary, self.images.pixel_size,
+        )
+
+    def _run(self, volume: torch.Tensor, batch: np.ndarray | None, gradient: bool):
+        indices = np.arange(len(self.images)) if batch is None else np.asarray(batch)
+        if len(indices) == 0:
+            raise InputError("an E-step needs at least one particle, found none")
+        step = Expectation(
+            self.images, self.noise, self.interpolation, self.interpolation.prepare(self._volume(volume)),
+            self.count, self.symmetry, gradient, self.memory_bytes, self.callback,
+        )
+        return step.run(self.search, indices)
+
+    def _volume(self, volume) -> torch.Tensor:
+        data = getattr(volume, "data", volume) if not isinstance(volume, torch.Tensor) else volume
+        n = self.images.n
+        if tuple(data.shape) != (n, n, n):
+            raise InputError(f"volume has shape {tuple(data.shape)}, expected {(n, n, n)}, the images' box")
+        return data.to(self.images.device, self.images.dtype)
+
+
+class _Gradient(odl.Operator):
+    """The exact gradient as an operator."""
+
+    def __init__(self, likelihood: MarginalLikelihood):
+        self.likelihood = likelihood
+        super().__init__(likelihood.domain, likelihood.domain, linear=False)
+
+    def _call(self, x):
+        return self.range.element(self.likelihood.exact_gradient(x.data))

@@ -1,0 +1,175 @@
+"""What an E-step leaves behind: sums that add across batches, devices and machines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from cryoinv.geometry import Poses
+from cryoinv.noise import ResidualPower
+from cryoinv.operators.interpolation import Interpolation
+from cryoinv.spaces import HermitianSpace
+from cryoinv.spaces.spectrum import radial_expand, radial_mean
+
+__all__ = ["PosteriorSummary", "SufficientStatistics"]
+
+
+@dataclass
+class PosteriorSummary:
+    r"""What the posterior over poses says of each particle.
+
+    Parameters
+    ----------
+    indices : numpy.ndarray, shape (m,)
+        Particles, by their place in the stack.
+    poses : Poses
+        Pose of largest posterior mass of each particle (shifts in Å).
+    max_probability : numpy.ndarray, shape (m,)
+        Mass :math:`\max_g p_g` of that pose.
+    entropy : numpy.ndarray, shape (m,)
+        Posterior entropy :math:`-\sum_g p_g\log p_g` in nats.
+    mean_probability : numpy.ndarray, shape (m,)
+        :math:`\sum_g p_g^2`, what the mass of the true pose is on average if the posterior is right.
+    log_likelihood : numpy.ndarray, shape (m,)
+        :math:`\log \sum_g P(y_i|x,g) P(g)`.
+    """
+
+    indices: np.ndarray
+    poses: Poses
+    max_probability: np.ndarray
+    entropy: np.ndarray
+    mean_probability: np.ndarray
+    log_likelihood: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @classmethod
+    def concatenate(cls, parts: list[PosteriorSummary]) -> PosteriorSummary:
+        """Join summaries of different particles, ordered by particle."""
+        order = np.argsort(np.concatenate([p.indices for p in parts]), kind="stable")
+        join = lambda name: np.concatenate([getattr(p, name) for p in parts])[order]  # noqa: E731
+        rotations = np.concatenate([p.poses.rotations for p in parts])[order]
+        shifts = np.concatenate([p.poses.shifts for p in parts])[order]
+        return cls(
+            join("indices"), Poses(rotations, shifts), join("max_probability"), join("entropy"),
+            join("mean_probability"), join("log_likelihood"),
+        )
+
+
+@dataclass
+class SufficientStatistics:
+    r"""Data term :math:`B = \sum_i E[H_g^*\sigma^{-2}y_i]` and lumped weight :math:`K` of a set of particles.
+
+    Both live in `space`, a half-spectrum that belongs to the way slices are interpolated; `to_volume` and
+    `from_volume` lead from and to volumes. Statistics of disjoint batches add.
+
+    Parameters
+    ----------
+    interpolation : Interpolation
+        Owner of the space and its two maps.
+    data : torch.Tensor, shape (N, N, N//2+1), complex
+        B.
+    weight : torch.Tensor, shape (N, N, N//2+1), real
+        K.
+    residuals : ResidualPower
+        Expected power of the residual images.
+    particles : PosteriorSummary
+        What the posterior says of each particle.
+    pixel_size : float
+        Å per pixel of the images.
+
+    References
+    ----------
+    D. Kimanius et al. (2020), eq. 9.
+    """
+
+    interpolation: Interpolation
+    data: torch.Tensor
+    weight: torch.Tensor
+    residuals: ResidualPower
+    particles: PosteriorSummary
+    pixel_size: float
+    _space: HermitianSpace | None = field(default=None, repr=False)
+
+    @property
+    def n(self) -> int:
+        """Box size of images and volumes."""
+        return self.interpolation.n
+
+    @property
+    def box(self) -> int:
+        """Size N of the half-spectrum that B and K live on."""
+        return self.interpolation.box
+
+    @property
+    def space(self) -> HermitianSpace:
+        """Space of B."""
+        if self._space is None:
+            self._space = HermitianSpace(
+                self.box, 3, self.pixel_size, dtype=str(self.data.dtype).removeprefix("torch."),
+                device=str(self.data.device),
+            )
+        return self._space
+
+    @property
+    def log_likelihood(self) -> float:
+        """Sum of the particles' marginal log-likelihoods."""
+        return float(self.particles.log_likelihood.sum())
+
+    def __add__(self, other: SufficientStatistics) -> SufficientStatistics:
+        if (self.box, self.n) != (other.box, other.n):
+            raise ValueError(f"statistics of boxes {self.box} and {other.box} do not add")
+        return SufficientStatistics(
+            self.interpolation, self.data + other.data, self.weight + other.weight,
+            self.residuals + other.residuals,
+            PosteriorSummary.concatenate([self.particles, other.particles]), self.pixel_size,
+        )
+
+    def to_volume(self, spectrum: torch.Tensor) -> torch.Tensor:
+        """Volume (n, n, n) of an element of `space`."""
+        return self.interpolation.to_volume(spectrum)
+
+    def from_volume(self, volume: torch.Tensor) -> torch.Tensor:
+        """Element of `space` whose volume is given."""
+        return self.interpolation.from_volume(volume)
+
+    def image_shells(self) -> torch.Tensor:
+        """Shell of the *image* that each coefficient of `space` belongs to, shape (N, N, N//2+1)."""
+        return image_shells(self.n, self.box, self.data.device)
+
+    def shell_mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean of real values over each image shell, shape (n//2+1,)."""
+        return image_shell_mean(values, self.n, self.box)
+
+    def floored_weight(self, floor: float = 1e-3) -> torch.Tensor:
+        """K, not below `floor` times its shell's mean (and positive everywhere)."""
+        mean = radial_expand(radial_mean(self.weight, self.box), self.box)
+        lowest = floor * mean
+        return torch.maximum(self.weight, lowest).clamp(min=torch.finfo(self.weight.dtype).tiny)
+
+    def unregularised(self) -> torch.Tensor:
+        r"""Unregularised estimate :math:`\tilde x = B/K` in `space`."""
+        return self.data / self.floored_weight()
+
+
+def image_shells(n: int, box: int, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Image shell floor(|k| n / N + 1/2) of each coefficient of a half-spectrum of size N; at most n//2."""
+    from cryoinv.spaces.spectrum import frequencies
+
+    full, half = frequencies(box, device)
+    squares = full[:, None, None] ** 2 + full[:, None] ** 2 + half**2
+    return (squares.double().sqrt() * (n / box) + 0.5).long().clamp(max=n // 2)
+
+
+def image_shell_mean(values: torch.Tensor, n: int, box: int) -> torch.Tensor:
+    """Hermitian-weighted mean of a half-spectrum of size `box` over image shells 0 ... n//2, in double precision."""
+    from cryoinv.spaces.spectrum import hermitian_weights
+
+    shells = image_shells(n, box, values.device).reshape(-1)
+    weights = hermitian_weights(box, device=values.device).expand(values.shape).reshape(-1)
+    total = torch.zeros(n // 2 + 1, dtype=torch.float64, device=values.device)
+    total.index_add_(0, shells, values.double().reshape(-1) * weights)
+    return total / torch.bincount(shells, weights, minlength=n // 2 + 1)

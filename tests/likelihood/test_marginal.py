@@ -1,0 +1,212 @@
+"""The marginal likelihood against a dense brute-force twin, autograd and finite differences, in double precision."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from cryoinv.geometry import PointGroup, SO3Grid
+from cryoinv.likelihood import ExhaustiveSearch, FourierImages, LocalSearch, MarginalLikelihood, Oversampling
+from cryoinv.likelihood.scores import shift_table
+from cryoinv.operators.interpolation import NufftInterpolation, TrilinearInterpolation
+
+from .problems import ArrayParticles, Poses, brute_force, direct_slices, random_noise, random_volume, simulate
+
+N = 9
+
+
+def schemes():
+    return [
+        pytest.param(lambda n: TrilinearInterpolation(n, 2), id="trilinear-pad2"),
+        pytest.param(lambda n: TrilinearInterpolation(n, 1, "radial"), id="trilinear-pad1-radial"),
+        pytest.param(lambda n: NufftInterpolation(n, 1e-12), id="nufft"),
+    ]
+
+
+@pytest.fixture(params=[8, 9], ids=["even", "odd"])
+def problem(request):
+    n = request.param
+    volume = random_volume(n)
+    pictures, _ = simulate(volume, 7, 1.0, seed=1)
+    particles = ArrayParticles(pictures, groups=np.array([0, 1, 0, 0, 1, 0, 1]))
+    images = FourierImages(particles, dtype=torch.float64)
+    rng = np.random.default_rng(2)
+    ctf = torch.as_tensor(rng.uniform(-1, 1, (7, len(images.disc))))
+    images.ctf = lambda indices, count: ctf[torch.as_tensor(indices)][:, :count]
+    rotations = Rotation.random(11, random_state=3).as_matrix()
+    prior = rng.normal(size=11)
+    search = ExhaustiveSearch(rotations, 1.5, 1.0, log_rotation_prior=prior - np.logaddexp.reduce(prior))
+    return n, volume, images, ctf, search, random_noise(n, 2)
+
+
+def dense_posterior(n, volume, images, ctf, search, noise, slices=None):
+    disc = images.disc
+    slices = direct_slices(volume, search.rotations, disc.pixels) if slices is None else slices
+    table = shift_table(disc.pixels, n, search.translations, torch.float64)
+    sigma2 = torch.stack([noise.at(int(g), disc.shells) for g in images.particles.optics_group])
+    prior = search.log_translation_prior[:, None] + search.log_rotation_prior
+    transforms = images.transforms(np.arange(len(images)))
+    return brute_force(transforms, slices, table, ctf, sigma2, disc.weights, prior), slices, table, sigma2
+
+
+def test_value_and_summary_equal_brute_force(problem):
+    n, volume, images, ctf, search, noise = problem
+    (posterior, evidence), *_ = dense_posterior(*problem)
+    likelihood = MarginalLikelihood(images, noise, search, NufftInterpolation(n, 1e-13))
+    statistics = likelihood.expectation(volume)
+    summary = statistics.particles
+    np.testing.assert_allclose(summary.log_likelihood, evidence, rtol=1e-10)
+    np.testing.assert_allclose(likelihood.value(volume), evidence.sum(), rtol=1e-10)
+    np.testing.assert_allclose(likelihood(likelihood.domain.element(volume)), evidence.sum(), rtol=1e-10)
+    np.testing.assert_allclose(summary.max_probability, posterior.max((1, 2)), rtol=1e-8)
+    np.testing.assert_allclose(summary.mean_probability, (posterior**2).sum((1, 2)), rtol=1e-8)
+    entropy = -(posterior * np.log(posterior)).sum((1, 2))
+    np.testing.assert_allclose(summary.entropy, entropy, rtol=1e-8)
+    best = posterior.reshape(len(posterior), -1).argmax(1) % posterior.shape[2]
+    np.testing.assert_allclose(summary.poses.rotations, search.rotations[best])
+
+
+@pytest.mark.parametrize("scheme", schemes())
+def test_statistics_equal_dense_sums(problem, scheme):
+    n, volume, images, ctf, search, noise = problem
+    interpolation = scheme(n)
+    slices = interpolation.slices(interpolation.prepare(volume), torch.as_tensor(search.rotations), images.disc.pixels)
+    (posterior, _), _, table, sigma2 = dense_posterior(*problem, slices=slices)
+    transforms, weights = images.transforms(np.arange(len(images))), images.disc.weights
+    statistics = MarginalLikelihood(images, noise, search, interpolation).expectation(volume)
+    posterior = torch.as_tensor(posterior)
+    data = torch.einsum("ito,ip,tp->op", posterior.to(torch.complex128), transforms * ctf * weights / sigma2, table)
+    weight = torch.einsum("ito,ip->op", posterior, ctf**2 * weights / sigma2)
+    rotations = torch.as_tensor(search.rotations)
+    expected = interpolation.data(interpolation.insert(data, rotations, images.disc.pixels))
+    torch.testing.assert_close(statistics.data, expected, rtol=1e-9, atol=1e-9)
+    expected = interpolation.weight(interpolation.insert_weights(weight, rotations, images.disc.pixels))
+    torch.testing.assert_close(statistics.weight, expected, rtol=1e-9, atol=1e-9)
+    predicted = slices[None, None] * ctf[:, None, None] / table[None, :, None]
+    error = (posterior[..., None] * (transforms[:, None, None] - predicted).abs() ** 2).sum((1, 2))
+    for group in (0, 1):
+        members = torch.as_tensor(images.particles.optics_group == group)
+        for shell in range(int(images.disc.shells.max()) + 1):
+            inside = images.disc.shells == shell
+            mean = (error[members][:, inside] * weights[inside]).sum() / (members.sum() * weights[inside].sum())
+            np.testing.assert_allclose(statistics.residuals.mean()[group, shell], mean, rtol=1e-8)
+
+
+@pytest.mark.parametrize("scheme", schemes())
+def test_exact_gradient_equals_autograd_and_finite_differences(problem, scheme):
+    n, volume, images, ctf, search, noise = problem
+    interpolation = scheme(n)
+    likelihood = MarginalLikelihood(images, noise, search, interpolation)
+    gradient = likelihood.exact_gradient(volume)
+    leaf = volume.clone().requires_grad_()
+    slices = interpolation.slices(interpolation.prepare(leaf), torch.as_tensor(search.rotations), images.disc.pixels)
+    table = shift_table(images.disc.pixels, n, search.translations, torch.float64)
+    sigma2 = torch.stack([noise.at(int(g), images.disc.shells) for g in images.particles.optics_group])
+    predicted = slices * ctf[:, None, None] / table[None, :, None]
+    transforms = images.transforms(np.arange(len(images)))
+    score = -0.5 * (images.disc.weights / sigma2[:, None, None] * (transforms[:, None, None] - predicted).abs() ** 2)
+    prior = torch.as_tensor(search.log_translation_prior[:, None] + search.log_rotation_prior)
+    torch.logsumexp((score.sum(-1) + prior).flatten(1), 1).sum().backward()
+    torch.testing.assert_close(gradient, leaf.grad, rtol=1e-8, atol=1e-8)
+    direction = torch.randn(volume.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    step = 1e-5
+    slope = (likelihood.value(volume + step * direction) - likelihood.value(volume - step * direction)) / (2 * step)
+    np.testing.assert_allclose(float((gradient * direction).sum()), slope, rtol=1e-5)
+
+
+def test_diagonal_surrogate_is_the_gradient_of_the_em_objective_and_differs_from_the_exact_one(problem):
+    n, volume, images, ctf, search, noise = problem
+    interpolation = TrilinearInterpolation(n, 2)
+    likelihood = MarginalLikelihood(images, noise, search, interpolation)
+    statistics = likelihood.expectation(volume)
+    x = interpolation.spectrum(interpolation.prepare(volume))
+    leaf = volume.clone().requires_grad_()
+    spectrum = interpolation.spectrum(interpolation.prepare(leaf))
+    space = statistics.space
+    weights = space.weighting.weights if hasattr(space.weighting, "weights") else None
+    residual = statistics.data - statistics.weight * x
+    w = torch.full((statistics.box // 2 + 1,), 2.0, dtype=torch.float64)
+    w[0] = 1
+    if statistics.box % 2 == 0:
+        w[-1] = 1
+    assert weights is None or torch.equal(weights, w)
+    ((residual.conj() * spectrum).real * w).sum().backward()
+    diagonal = likelihood.exact_gradient(volume, curvature="diagonal")
+    torch.testing.assert_close(diagonal, leaf.grad, rtol=1e-8, atol=1e-8)
+    exact = likelihood.exact_gradient(volume)
+    assert float((diagonal - exact).norm() / exact.norm()) > 1e-3
+
+
+def test_batches_add_up_to_the_whole(problem):
+    n, volume, images, _, search, noise = problem
+    likelihood = MarginalLikelihood(images, noise, search)
+    whole = likelihood.expectation(volume)
+    parts = likelihood.expectation(volume, np.array([4, 0, 2])) + likelihood.expectation(volume, np.array([1, 6, 3, 5]))
+    torch.testing.assert_close(parts.data, whole.data)
+    torch.testing.assert_close(parts.weight, whole.weight)
+    torch.testing.assert_close(parts.residuals.mean(), whole.residuals.mean())
+    np.testing.assert_array_equal(parts.particles.indices, np.arange(7))
+    np.testing.assert_allclose(parts.particles.log_likelihood, whole.particles.log_likelihood)
+    np.testing.assert_allclose(parts.particles.poses.rotations, whole.particles.poses.rotations)
+
+
+def test_small_memory_budget_splits_the_grid_and_changes_nothing(problem):
+    n, volume, images, _, search, noise = problem
+    whole = MarginalLikelihood(images, noise, search)
+    tight = MarginalLikelihood(images, noise, search, memory_bytes=20_000)
+    a, b = whole.expectation(volume), tight.expectation(volume)
+    torch.testing.assert_close(a.data, b.data)
+    torch.testing.assert_close(a.weight, b.weight)
+    torch.testing.assert_close(a.residuals.mean(), b.residuals.mean())
+    for name in ("max_probability", "entropy", "mean_probability", "log_likelihood"):
+        np.testing.assert_allclose(getattr(a.particles, name), getattr(b.particles, name), rtol=1e-9)
+    np.testing.assert_allclose(a.particles.poses.rotations, b.particles.poses.rotations)
+
+
+def test_local_search_equals_exhaustive_search_over_the_same_poses(problem):
+    n, volume, images, _, _, noise = problem
+    centres = Poses(Rotation.random(7, random_state=5).as_matrix(), np.zeros((7, 2)))
+    local = LocalSearch(centres, 1.0, 20.0, 40.0, 1.0, 1.0, max_shift_pixels=2.0)
+    statistics = MarginalLikelihood(images, noise, local).expectation(volume)
+    for i in range(7):
+        rotations = local.rotations_of(np.array([i]))[0]
+        prior = np.full(len(rotations), local.log_rotation_prior[0] + local.log_translation_prior[0])
+        search = ExhaustiveSearch(rotations, 1.0, 1.0, log_rotation_prior=prior, log_translation_prior=np.zeros(5))
+        single = MarginalLikelihood(images, noise, search).expectation(volume, np.array([i]))
+        for name in ("max_probability", "entropy", "mean_probability", "log_likelihood"):
+            np.testing.assert_allclose(getattr(single.particles, name)[0], getattr(statistics.particles, name)[i])
+        total = single if i == 0 else total + single  # noqa: F821
+    torch.testing.assert_close(total.data, statistics.data)
+    torch.testing.assert_close(total.weight, statistics.weight)
+
+
+def test_oversampling_all_poses_equals_the_fine_grid(problem):
+    n, volume, images, _, _, noise = problem
+    grid = SO3Grid(0)
+    everything = Oversampling(significance=2.0, max_orientations=10**6)
+    over = ExhaustiveSearch(grid, 1.0, 1.0, oversampling=everything)
+    fine = ExhaustiveSearch(grid.children(np.arange(len(grid))).reshape(-1, 3, 3), 0.0)
+    fine.translations = over.child_translations().reshape(-1, 2)
+    fine.log_translation_prior = np.full(20, -np.log(20))
+    a = MarginalLikelihood(images, noise, over).expectation(volume)
+    b = MarginalLikelihood(images, noise, fine).expectation(volume)
+    torch.testing.assert_close(a.data, b.data)
+    torch.testing.assert_close(a.weight, b.weight)
+    np.testing.assert_allclose(a.particles.log_likelihood, b.particles.log_likelihood)
+    torch.testing.assert_close(a.residuals.mean(), b.residuals.mean())
+
+
+def test_symmetry_inserts_every_mate():
+    n, group = 8, PointGroup("C2")
+    volume = random_volume(n)
+    pictures, _ = simulate(volume, 3, 1.0)
+    images = FourierImages(ArrayParticles(pictures), dtype=torch.float64)
+    rotations = Rotation.random(5, random_state=1).as_matrix()
+    noise = random_noise(n)
+    plain = MarginalLikelihood(images, noise, ExhaustiveSearch(rotations)).expectation(volume)
+    mated = MarginalLikelihood(images, noise, ExhaustiveSearch(rotations), symmetry=group).expectation(volume)
+    turned = mated.interpolation.to_volume(mated.data)
+    np.testing.assert_allclose(mated.weight.sum(), 2 * plain.weight.sum(), rtol=1e-2)
+    inner = slice(1, None)  # the two-fold about z maps voxel n//2 + r to n//2 - r
+    rotated = turned[:, inner, inner].flip(1, 2)
+    torch.testing.assert_close(rotated, turned[:, inner, inner], rtol=1e-6, atol=1e-8)
