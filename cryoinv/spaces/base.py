@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from cryoinv.errors import InputError
 
@@ -15,7 +14,7 @@ from .device import resolve_device
 
 # After `backend`, whose import leaves NumPy's print options alone.
 from odl.backends.arrays.pytorch_tensors import PyTorchTensor, PyTorchTensorSpace  # isort: skip
-from odl.core.set.space import LinearSpaceElement  # isort: skip
+from odl.core.set.space import LinearSpaceElement, LinearSpaceTypeError  # isort: skip
 from odl.core.util.dtype_utils import _universal_dtype_identifier  # isort: skip
 
 __all__ = ["BoxElement", "BoxSpace"]
@@ -154,6 +153,13 @@ class BoxSpace(PyTorchTensorSpace):
         x1, x2 = (x.item() if isinstance(x, np.generic) else x for x in (x1, x2))
         return super()._elementwise_num_operation(operation, x1, x2, out, namespace, **kwargs)
 
+    def inner(self, x1, x2) -> float:
+        """Inner product of two elements, evaluated once (ODL's own method evaluates it twice)."""
+        for x in (x1, x2):
+            if x not in self:
+                raise LinearSpaceTypeError(f"{x!r} is not an element of {self}")
+        return self.weighting.inner(x1.data, x2.data)
+
     def _lincomb(self, a, x1, b, x2, out):
         result = x1.data * float(a)
         if b != 0:
@@ -177,10 +183,3 @@ def checked_size(n: int, device: str | torch.device) -> tuple[int, str]:
     if int(n) != n or n < 2:
         raise InputError(f"box size is {n}, expected a whole number of at least 2")
     return int(n), resolve_device(device)
-
-
-def dot(x: Tensor, y: Tensor) -> float:
-    """Sum of products of two real tensors; single precision is accumulated in double."""
-    if x.dtype == torch.float64:
-        return float(torch.dot(x.reshape(-1), y.reshape(-1)))
-    return float(torch.sum(x * y, dtype=torch.float64))

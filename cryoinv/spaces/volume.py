@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from .backend import odl
-from .base import BoxSpace, checked_size, dot, real_dtype
+from .base import BoxSpace, checked_size, real_dtype
 
 __all__ = ["ImageSpace", "VolumeSpace"]
 
@@ -18,11 +18,11 @@ class EuclideanWeighting(odl.core.space.weightings.weighting.ConstWeighting):
 
     def inner(self, x1, x2):
         """Inner product of two tensors."""
-        return dot(x1, x2)
+        return float((x1 * x2).sum())
 
     def norm(self, x):
         """Norm of a tensor."""
-        return dot(x, x) ** 0.5
+        return float(torch.linalg.vector_norm(x))
 
     def dist(self, x1, x2):
         """Distance of two tensors."""
