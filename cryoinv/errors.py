@@ -14,3 +14,7 @@ class InputError(CryoinvError, ValueError):
 
 class DeviceError(CryoinvError, RuntimeError):
     """A device was asked for that this machine does not have."""
+
+
+class InputWarning(UserWarning):
+    """Something in the input was read, but not as the user may expect."""

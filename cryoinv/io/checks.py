@@ -1,0 +1,68 @@
+"""What no image and no volume may be."""
+
+import numpy as np
+
+from cryoinv.errors import InputError
+
+
+def first_bad_image(images: np.ndarray) -> tuple[int, str] | None:
+    """Find the first image that is not finite or is constant.
+
+    Parameters
+    ----------
+    images : ndarray, shape (m, n, n)
+        Real images.
+
+    Returns
+    -------
+    tuple of int and str, or None
+        Position of the image and what it contains; None if all are sound.
+
+    Examples
+    --------
+    >>> first_bad_image(np.stack([np.eye(4), np.full((4, 4), 7.0)]))
+    (1, 'is constant (every pixel is 7)')
+    """
+    flat = images.reshape(len(images), -1)
+    with np.errstate(invalid="ignore"):
+        low, high = flat.min(axis=1, initial=np.inf), flat.max(axis=1, initial=-np.inf)
+    # Written so that NaN, which compares false to everything, counts as bad.
+    sound = (high > low) & np.isfinite(low) & np.isfinite(high)
+    if sound.all():
+        return None
+    row = int(np.argmin(sound))
+    if np.isnan(flat[row]).any():
+        return row, "contains NaN"
+    if np.isinf(flat[row]).any():
+        return row, "contains Inf"
+    return row, f"is constant (every pixel is {low[row]:g})"
+
+
+def check_volume(volume: np.ndarray, name: str, cubic: bool = True) -> None:
+    """Refuse a volume that is not finite, all zero or, where it must be, not a cube.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (nz, ny, nx)
+        Real volume.
+    name : str
+        What to call it in the message, such as its path.
+    cubic : bool
+        Whether the three sides must be equal.
+
+    Raises
+    ------
+    InputError
+        If it is not what it must be.
+    """
+    if cubic and len(set(volume.shape)) != 1:
+        sides = " x ".join(str(side) for side in reversed(volume.shape))
+        raise InputError(f"{name}: the volume is not cubic, {sides} voxels")
+    with np.errstate(invalid="ignore"):
+        low, high = volume.min(), volume.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        kind = "NaN" if np.isnan(low) else "Inf"
+        count = np.count_nonzero(~np.isfinite(volume))
+        raise InputError(f"{name}: the volume contains {kind} ({count} of {volume.size} voxels not finite)")
+    if low == high == 0:
+        raise InputError(f"{name}: the volume is zero everywhere")

@@ -1,0 +1,365 @@
+"""Volumes and image stacks in MRC files: float32 in memory, whatever the file stores."""
+
+import gzip
+import os
+from contextlib import AbstractContextManager, ExitStack
+from functools import lru_cache
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cryoinv.errors import InputError
+from cryoinv.files import atomic_path
+from cryoinv.io.checks import check_volume
+from cryoinv.io.mrc_header import (
+    BROKEN_GZIP,
+    HEADER_BYTES,
+    MrcHeader,
+    make_header,
+    open_plain,
+    read_header,
+    too_short,
+)
+
+_CHUNK_BYTES = 1 << 24
+# Every mapped file holds one of the process's file handles, of which there may be only 1024.
+_MOST_MAPPED = 128
+
+
+def read_array(path: str | os.PathLike[str]) -> tuple[np.ndarray, float | None]:
+    """Read any real three-dimensional MRC file, its axes put in the order (z, y, x).
+
+    Parameters
+    ----------
+    path : str or path-like
+        MRC file of mode 0, 1, 2, 6 or 12, plain or gzipped.
+
+    Returns
+    -------
+    array : ndarray of float32, shape (nz, ny, nx)
+        The values; not checked.
+    pixel_size : float or None
+        Voxel edge in Å, None where the header states none.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, truncated or no MRC file.
+    """
+    header = read_header(path)
+    with open_plain(header.path, header.compressed) as stream:
+        try:
+            stream.seek(header.offset)
+            raw = _read_bytes(stream, header.data_bytes)
+        except BROKEN_GZIP as error:
+            raise InputError(f"{path}: truncated or damaged gzip file ({error})") from None
+    if len(raw) < header.data_bytes:
+        raise too_short(header, header.offset + len(raw))
+    stored = np.frombuffer(raw, header.dtype).reshape(header.shape).astype(np.float32, copy=False)
+    if sorted(header.axes) != [1, 2, 3]:
+        raise InputError(f"{path}: the MRC header orders its axes {header.axes}, not 1, 2, 3 somehow")
+    sections_rows_columns = header.axes[::-1]
+    array = stored.transpose([sections_rows_columns.index(axis) for axis in (3, 2, 1)])
+    return np.ascontiguousarray(array), header.pixel_size
+
+
+def _read_bytes(stream: IO[bytes], count: int) -> bytearray:
+    """Read `count` bytes or what there is, piecewise: memory follows the file and not its header."""
+    raw = bytearray()
+    while len(raw) < count and (piece := stream.read(min(_CHUNK_BYTES, count - len(raw)))):
+        raw += piece
+    return raw
+
+
+def read_volume(
+    path: str | os.PathLike[str], pixel_size: float | None = None, cubic: bool = True
+) -> tuple[np.ndarray, float]:
+    """Read a volume V(z, y, x) and its pixel size.
+
+    The start and origin fields of the header are ignored: the origin is voxel n//2.
+
+    Parameters
+    ----------
+    path : str or path-like
+        MRC file (.mrc, .map, also gzipped).
+    pixel_size : float, optional
+        Voxel edge in Å, to be believed instead of the header.
+    cubic : bool
+        Whether to refuse a volume whose sides differ.
+
+    Returns
+    -------
+    volume : ndarray of float32, shape (n, n, n)
+        Values in the file's grey scale.
+    pixel_size : float
+        Voxel edge in Å.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or the volume is not cubic, contains NaN or Inf, is zero everywhere, or
+        its pixel size is neither given nor in the header.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/map.mrc.gz"
+    >>> write_volume(path, np.eye(4)[None] * np.ones((4, 1, 1)), pixel_size=1.5)
+    >>> volume, pixel_size = read_volume(path)
+    >>> volume.shape, volume.dtype, pixel_size
+    ((4, 4, 4), dtype('float32'), 1.5)
+    """
+    volume, stated = read_array(path)
+    check_volume(volume, str(path), cubic)
+    size = stated if pixel_size is None else pixel_size
+    if size is None:
+        raise InputError(f"{path}: the MRC header states no pixel size and none was given")
+    return volume, float(size)
+
+
+def write_volume(path: str | os.PathLike[str], volume: ArrayLike, pixel_size: float) -> None:
+    """Write a volume as float32 MRC, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file; gzipped if its name ends in ``.gz``.
+    volume : array_like, shape (nz, ny, nx)
+        Finite values.
+    pixel_size : float
+        Voxel edge in Å.
+
+    Raises
+    ------
+    InputError
+        If the values are not finite or not three-dimensional, or the file cannot be written.
+    """
+    values = np.ascontiguousarray(np.asarray(volume), dtype=np.float32)
+    if values.ndim != 3 or not values.size or not np.isfinite(values).all():
+        raise InputError(f"{path}: not written, the values of shape {values.shape} are not a finite volume")
+    statistics = float(values.min()), float(values.max()), float(values.mean()), float(values.std())
+    header = make_header(values.shape, values.dtype, pixel_size, stack=False, statistics=statistics)
+    with atomic_path(path) as temporary:
+        compressed = str(path).endswith(".gz")
+        with gzip.open(temporary, "wb", compresslevel=6) if compressed else temporary.open("wb") as stream:
+            stream.write(header)
+            stream.write(values.tobytes())
+
+
+class MrcStack:
+    """Images of one MRC file, read from the disk when asked for.
+
+    Parameters
+    ----------
+    header : MrcHeader
+        Checked header of a plain MRC file with square images.
+    """
+
+    def __init__(self, header: MrcHeader):
+        rows, columns = header.shape[1:]
+        if header.compressed:
+            raise InputError(f"{header.path}: a gzipped stack cannot be read image by image; unpack it first")
+        if rows != columns:
+            raise InputError(f"{header.path}: images are not square, {columns} x {rows} pixels")
+        self.header = header
+        self.path = header.path
+        self.shape = header.shape
+        self.pixel_size = header.pixel_size
+        self.n = columns
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"MrcStack({str(self.path)!r}, {len(self)} images of {self.n} x {self.n})"
+
+    def __getitem__(self, indices: int | slice | ArrayLike) -> np.ndarray:
+        """Return images as float32: (n, n) for one 0-based index, else (m, n, n)."""
+        key: Any = indices if isinstance(indices, (int, slice)) else np.asarray(indices)
+        return np.array(_mapped(self.header)[key], dtype=np.float32)
+
+    def read_into(self, out: np.ndarray, rows: np.ndarray, indices: np.ndarray) -> None:
+        """Set out[rows] to the images at `indices`.
+
+        Parameters
+        ----------
+        out : ndarray of float32, shape (m, n, n)
+            Where the images go.
+        rows : ndarray of int, shape (k,)
+            Rows of `out`.
+        indices : ndarray of int, shape (k,)
+            0-based sections, ascending.
+        """
+        mapped = _mapped(self.header)
+        first, last = int(indices[0]), int(indices[-1])
+        if last - first + 1 == len(indices):
+            out[rows] = mapped[first : last + 1]
+        else:
+            out[rows] = mapped[indices]
+
+
+@lru_cache(maxsize=_MOST_MAPPED)
+def _mapped(header: MrcHeader) -> np.ndarray:
+    try:
+        mapped = np.memmap(header.path, header.dtype, mode="r", offset=header.offset, shape=header.shape)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{header.path}: changed since it was opened ({error})") from None
+    return mapped.view(np.ndarray)
+
+
+def open_stack(path: str | os.PathLike[str]) -> MrcStack:
+    """Open a stack of images without reading them.
+
+    Parameters
+    ----------
+    path : str or path-like
+        MRC file (.mrcs, .mrc), not compressed.
+
+    Returns
+    -------
+    MrcStack
+        Its ``shape`` (m, n, n), ``pixel_size`` in Å (or None) and, by index, its images.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, truncated, compressed, no MRC file, or its images are not square.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/images.mrcs"
+    >>> write_stack(path, np.arange(48).reshape(3, 4, 4), pixel_size=2.0)
+    >>> stack = open_stack(path)
+    >>> stack.shape, stack.pixel_size, stack[[2, 0]][:, 0, 0]
+    ((3, 4, 4), 2.0, array([32.,  0.], dtype=float32))
+    """
+    return MrcStack(read_header(path))
+
+
+class StackWriter(AbstractContextManager["StackWriter"]):
+    """Write a stack of `count` images block by block; the file appears when all are there.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The stack, usually ``.mrcs``.
+    count : int
+        Number of images m.
+    n : int
+        Box size in pixels.
+    pixel_size : float
+        Pixel size in Å.
+    dtype : {"float32", "float16"}
+        Type of the stored values; RELION reads float16 from version 4 on.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/images.mrcs"
+    >>> with StackWriter(path, count=4, n=8, pixel_size=1.0) as writer:
+    ...     for _ in range(2):
+    ...         writer.write(np.random.default_rng(0).standard_normal((2, 8, 8)))
+    >>> len(open_stack(path))
+    4
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], count: int, n: int, pixel_size: float, dtype: str = "float32"
+    ):
+        if dtype not in ("float32", "float16"):
+            raise InputError(f"{path}: a stack is written as float32 or float16, not {dtype}")
+        if count < 1 or n < 1 or not pixel_size > 0:
+            raise InputError(f"{path}: cannot hold {count} images of {n} pixels of {pixel_size} Å")
+        self.path = path
+        self.shape = (count, n, n)
+        self.pixel_size = pixel_size
+        self.dtype = np.dtype(dtype)
+        self.written = 0
+        self._low, self._high, self._sum, self._squares = np.inf, -np.inf, 0.0, 0.0
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            temporary = stack.enter_context(atomic_path(self.path))
+            self._stream = stack.enter_context(temporary.open("wb"))
+            self._stream.write(bytes(HEADER_BYTES))
+            stack.push(self._finish)
+            self._files = stack.pop_all()
+        return self
+
+    def write(self, images: ArrayLike) -> None:
+        """Append images.
+
+        Parameters
+        ----------
+        images : array_like, shape (k, n, n)
+            Finite values.
+
+        Raises
+        ------
+        InputError
+            If their box is another, they are too many, or not finite in the stored type.
+        """
+        with np.errstate(over="ignore"):
+            block = np.ascontiguousarray(np.asarray(images), dtype=self.dtype)
+        if block.shape[1:] != self.shape[1:] or self.written + len(block) > len(self):
+            raise InputError(
+                f"{self.path}: {block.shape} images after {self.written} do not fit the stack of {self.shape}"
+            )
+        if not np.isfinite(block).all():
+            raise InputError(f"{self.path}: images {self.written + 1} onwards contain NaN or Inf")
+        self._stream.write(block.data)
+        self.written += len(block)
+        if block.size:
+            self._low, self._high = min(self._low, block.min()), max(self._high, block.max())
+            self._sum += float(block.sum(dtype=np.float64))
+            self._squares += float(np.square(block, dtype=np.float64).sum())
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __exit__(self, *error: Any) -> bool | None:
+        return self._files.__exit__(*error)
+
+    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Put the header before the images, unless the writing failed."""
+        if kind is not None:
+            return
+        if self.written != len(self):
+            raise InputError(f"{self.path}: not written, got {self.written} images of {len(self)}")
+        size = float(np.prod(self.shape))
+        mean = self._sum / size
+        deviation = max(self._squares / size - mean**2, 0.0) ** 0.5
+        statistics = float(self._low), float(self._high), mean, deviation
+        header = make_header(self.shape, self.dtype, self.pixel_size, stack=True, statistics=statistics)
+        self._stream.seek(0)
+        self._stream.write(header)
+
+
+def write_stack(
+    path: str | os.PathLike[str], images: ArrayLike, pixel_size: float, dtype: str = "float32"
+) -> None:
+    """Write images as an MRC stack, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The stack, usually ``.mrcs``.
+    images : array_like, shape (m, n, n)
+        Finite values.
+    pixel_size : float
+        Pixel size in Å.
+    dtype : {"float32", "float16"}
+        Type of the stored values.
+
+    Raises
+    ------
+    InputError
+        If the images are not finite or not square, or the file cannot be written.
+    """
+    images = np.asarray(images)
+    if images.ndim != 3 or images.shape[1] != images.shape[2]:
+        raise InputError(f"{path}: not written, expected square images (m, n, n), got shape {images.shape}")
+    with StackWriter(path, len(images), images.shape[1], pixel_size, dtype) as writer:
+        writer.write(images)

@@ -1,0 +1,241 @@
+"""The first kilobyte of an MRC file, believed only after it has been held against the size of the file."""
+
+import gzip
+import os
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+from mrcfile.constants import IMAGE_STACK_SPACEGROUP, MAP_ID, VOLUME_SPACEGROUP
+from mrcfile.dtypes import HEADER_DTYPE
+from mrcfile.utils import dtype_from_mode, machine_stamp_from_byte_order, mode_from_dtype
+
+from cryoinv.errors import InputError, InputWarning
+from cryoinv.files import existing_file
+
+HEADER_BYTES = 1024
+REAL_MODES = (0, 1, 2, 6, 12)
+_MODE_NAMES = "0 (int8), 1 (int16), 2 (float32), 6 (uint16), 12 (float16)"
+_GZIP_MAGIC = b"\x1f\x8b"
+# No stream of zlib's inflates to more than this many times its size.
+_GZIP_MOST = 1040
+BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class MrcHeader:
+    """What the header of an MRC file says, checked: enough to map or read its values.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    shape : tuple of int
+        Sections, rows, columns: (nz, ny, nx).
+    dtype : numpy.dtype
+        Type of the stored values, with the byte order of the file.
+    offset : int
+        Bytes before the first value.
+    voxel : tuple of float
+        Voxel edges along (x, y, z) in Å; 0 where the header states none.
+    axes : tuple of int
+        Which axis (1 = x, 2 = y, 3 = z) the columns, rows and sections are.
+    compressed : bool
+        Whether the file is gzipped.
+    version : tuple of int
+        Inode, size and time of change of the file, so that a replaced file is another header.
+    """
+
+    path: Path
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    offset: int
+    voxel: tuple[float, float, float]
+    axes: tuple[int, int, int]
+    compressed: bool
+    version: tuple[int, int, int]
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes the values take: nz * ny * nx * itemsize."""
+        nz, ny, nx = self.shape
+        return nz * ny * nx * self.dtype.itemsize
+
+    @property
+    def pixel_size(self) -> float | None:
+        """Pixel size in the plane of an image, in Å; None where the header states none."""
+        x, y = self.voxel[:2]
+        if not (x > 0 and y > 0):
+            return None
+        if not same_pixel_size(x, y):
+            raise InputError(f"{self.path}: pixels are not square, {x:.4g} x {y:.4g} Å in the MRC header")
+        return x
+
+
+def same_pixel_size(a: float, b: float) -> bool:
+    """Whether two pixel sizes are equal within 1 %: |a - b| <= 0.01 max(|a|, |b|).
+
+    Parameters
+    ----------
+    a, b : float
+        Pixel sizes in Å.
+
+    Returns
+    -------
+    bool
+        True if they may be taken for the same.
+
+    Examples
+    --------
+    >>> same_pixel_size(1.06, 1.0625), same_pixel_size(1.0, 1.02)
+    (True, False)
+    """
+    return abs(a - b) <= 0.01 * max(abs(a), abs(b))
+
+
+def open_plain(path: Path, compressed: bool) -> IO[bytes]:
+    """Open a file for reading its bytes, through gzip where it is compressed."""
+    return cast(IO[bytes], gzip.open(path, "rb")) if compressed else path.open("rb")
+
+
+def read_header(path: str | os.PathLike[str]) -> MrcHeader:
+    """Read and check the header of an MRC file; nothing of the size it claims is allocated.
+
+    Parameters
+    ----------
+    path : str or path-like
+        MRC file, plain or gzipped (told by content, not by name).
+
+    Returns
+    -------
+    MrcHeader
+        Shape, type and place of the values.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, shorter than its header says, of a mode that is not real-valued, or
+        no MRC file.
+    """
+    path = existing_file(path, "MRC file")
+    with path.open("rb") as stream:
+        compressed = stream.read(2) == _GZIP_MAGIC
+        status = os.fstat(stream.fileno())
+    try:
+        with open_plain(path, compressed) as plain:
+            raw = plain.read(HEADER_BYTES)
+    except BROKEN_GZIP as error:
+        raise InputError(f"{path}: truncated or damaged gzip file ({error})") from None
+    if len(raw) < HEADER_BYTES:
+        raise InputError(f"{path}: not an MRC file, {len(raw)} bytes are too few for its header of 1024")
+    header = _parse(path, raw, compressed, (status.st_ino, status.st_size, status.st_mtime_ns))
+    _check_size(header, raw[208:211] == MAP_ID[:3], status.st_size)
+    return header
+
+
+def _parse(path: Path, raw: bytes, compressed: bool, version: tuple[int, int, int]) -> MrcHeader:
+    fields, order = _fields_in_byte_order(raw)
+    nx, ny, nz = (int(fields[name]) for name in ("nx", "ny", "nz"))
+    mode, extended = int(fields["mode"]), int(fields["nsymbt"])
+    if min(nx, ny, nz) < 1 or extended < 0:
+        raise InputError(f"{path}: not an MRC file, its header gives {nx} x {ny} x {nz} values")
+    if mode not in REAL_MODES:
+        if bytes(fields["map"])[:3] != MAP_ID[:3]:
+            raise InputError(f"{path}: not an MRC file, there is no 'MAP ' in its header")
+        raise InputError(f"{path}: MRC mode {mode} is not supported, expected {_MODE_NAMES}")
+    grid = [int(fields[name]) for name in ("mx", "my", "mz")]
+    cell = [float(fields["cella"][axis]) for axis in "xyz"]
+    voxel = [
+        length / count if count > 0 and np.isfinite(length) else 0.0
+        for length, count in zip(cell, grid, strict=True)
+    ]
+    axes = tuple(int(fields[name]) for name in ("mapc", "mapr", "maps"))
+    dtype = np.dtype(dtype_from_mode(mode))
+    native = dtype.newbyteorder(order).isnative
+    return MrcHeader(
+        path=path,
+        shape=(nz, ny, nx),
+        dtype=dtype if native else dtype.newbyteorder(order),
+        offset=HEADER_BYTES + extended,
+        voxel=(voxel[0], voxel[1], voxel[2]),
+        axes=(1, 2, 3) if axes == (0, 0, 0) else cast(tuple[int, int, int], axes),
+        compressed=compressed,
+        version=version,
+    )
+
+
+def _fields_in_byte_order(raw: bytes) -> tuple[np.void, str]:
+    """Read the header in the byte order its machine stamp states, or in whichever gives a known mode."""
+    little, big = ((np.frombuffer(raw, HEADER_DTYPE.newbyteorder(order))[0], order) for order in "<>")
+    stated, other = (big, little) if little[0]["machst"][0] == 0x11 else (little, big)
+    swapped = stated[0]["mode"] not in REAL_MODES and other[0]["mode"] in REAL_MODES
+    return other if swapped else stated
+
+
+def _check_size(header: MrcHeader, named: bool, file_bytes: int) -> None:
+    """Refuse a file that cannot hold what its header claims, and one that by no sign is an MRC file."""
+    expected = header.offset + header.data_bytes
+    if not named and (header.compressed or expected != file_bytes):
+        raise InputError(f"{header.path}: not an MRC file, there is no 'MAP ' in its header")
+    if expected > file_bytes * (_GZIP_MOST if header.compressed else 1):
+        raise too_short(header, file_bytes)
+    if expected < file_bytes and not header.compressed:
+        extra = file_bytes - expected
+        message = f"{header.path}: {extra} bytes after the values its header counts are ignored"
+        warnings.warn(message, InputWarning, stacklevel=4)
+
+
+def too_short(header: MrcHeader, file_bytes: int) -> InputError:
+    """Return the error for a file that holds fewer bytes than its header claims."""
+    nz, ny, nx = header.shape
+    return InputError(
+        f"{header.path}: truncated MRC file, {nx} x {ny} x {nz} values of {header.dtype.name} need"
+        f" {header.offset + header.data_bytes} bytes but the file has {file_bytes}"
+    )
+
+
+def make_header(
+    shape: tuple[int, int, int],
+    dtype: np.dtype[Any],
+    pixel_size: float,
+    stack: bool,
+    statistics: tuple[float, float, float, float],
+) -> bytes:
+    """Build the 1024 bytes of an MRC2014 header.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (nz, ny, nx).
+    dtype : numpy.dtype
+        float32 or float16, written in this machine's byte order.
+    pixel_size : float
+        Voxel edge in Å.
+    stack : bool
+        Whether the sections are images (space group 0) or a volume (space group 1).
+    statistics : tuple of float
+        Minimum, maximum, mean and standard deviation of the values.
+
+    Returns
+    -------
+    bytes
+        The header.
+    """
+    nz, ny, nx = shape
+    depth = 1 if stack else nz
+    header = np.zeros(1, HEADER_DTYPE)[0]
+    values: dict[str, Any] = {
+        "nx": nx, "ny": ny, "nz": nz, "mode": mode_from_dtype(dtype), "mx": nx, "my": ny, "mz": depth,
+        "cella": (nx * pixel_size, ny * pixel_size, depth * pixel_size), "cellb": (90.0, 90.0, 90.0),
+        "mapc": 1, "mapr": 2, "maps": 3,
+        "ispg": IMAGE_STACK_SPACEGROUP if stack else VOLUME_SPACEGROUP,
+        "nversion": 20141, "map": MAP_ID, "machst": machine_stamp_from_byte_order("="), "nlabl": 1,
+    }  # fmt: skip
+    for name, value in values.items():
+        header[name] = value
+    header["dmin"], header["dmax"], header["dmean"], header["rms"] = statistics
+    header["label"][0] = b"cryoinv"
+    return header.tobytes()

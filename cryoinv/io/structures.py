@@ -1,0 +1,191 @@
+"""Atomic models from PDB and mmCIF files."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cryoinv.errors import InputError, InputWarning
+from cryoinv.files import atomic_path, existing_file
+
+if TYPE_CHECKING:
+    import gemmi
+
+
+@dataclass(frozen=True, eq=False)
+class AtomicModel:
+    """Atoms of one structure.
+
+    Parameters
+    ----------
+    positions : array_like, shape (N, 3)
+        Coordinates (x, y, z) in Å.
+    atomic_numbers : array_like of int, shape (N,)
+        Element of each atom.
+    b_factors : array_like, shape (N,)
+        Isotropic B-factors in Å².
+    occupancies : array_like, shape (N,)
+        Share of the molecules that have the atom, usually 1.
+    name : str
+        What the structure is called.
+
+    Raises
+    ------
+    InputError
+        If the lengths differ or a number is not finite.
+
+    Examples
+    --------
+    >>> model = AtomicModel([[0, 0, 0], [1.5, 0, 0]], [6, 8], [20, 20], [1, 1], "carbon monoxide")
+    >>> len(model), model.positions.dtype
+    (2, dtype('float64'))
+    """
+
+    positions: np.ndarray
+    atomic_numbers: np.ndarray
+    b_factors: np.ndarray
+    occupancies: np.ndarray
+    name: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "positions", np.asarray(self.positions, dtype=np.float64).reshape(-1, 3))
+        object.__setattr__(self, "atomic_numbers", np.asarray(self.atomic_numbers, dtype=np.int64))
+        for field in ("b_factors", "occupancies"):
+            object.__setattr__(self, field, np.asarray(getattr(self, field), dtype=np.float64))
+        for field in ("positions", "atomic_numbers", "b_factors", "occupancies"):
+            values = getattr(self, field)
+            if len(values) != len(self.positions):
+                raise InputError(f"{self.name}: {len(values)} {field} for {len(self.positions)} positions")
+            finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+            if not finite.all():
+                raise InputError(f"{self.name}: {field} of atom {int(np.argmin(finite)) + 1} are not finite")
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+def read_structure(path: str | os.PathLike[str]) -> AtomicModel:
+    """Read the atoms of the first model in a PDB or mmCIF file, without waters and hydrogens.
+
+    Of alternate locations the first by code is kept in each residue (usually A), together with the atoms
+    that have none; it takes over the occupancy of those dropped. Where residues of different names share a
+    place, the code decides between them too. Atom names decide nothing.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A .pdb, .ent or .cif file, also gzipped.
+
+    Returns
+    -------
+    AtomicModel
+        The atoms in the order of the file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, damaged, of another kind or holds no atoms.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/co.cif"
+    >>> write_structure(path, AtomicModel([[0, 0, 0], [1.5, 0, 0]], [6, 8], [20, 20], [1, 1], "co"))
+    >>> read_structure(path).atomic_numbers
+    array([6, 8])
+    """
+    import gemmi
+
+    path = existing_file(path, "structure")
+    try:
+        structure = gemmi.read_structure(str(path), format=gemmi.CoorFormat.Detect)
+    except Exception as error:  # gemmi raises RuntimeError, ValueError, IndexError, UnicodeDecodeError, ...
+        raise InputError(f"{path}: not a PDB or mmCIF file ({str(error).splitlines()[0]})") from None
+    atoms = [kept for chain in (structure[0] if len(structure) else ()) for kept in _kept_atoms(chain)]
+    known = [(atom, occupancy) for atom, occupancy in atoms if atom.element.atomic_number > 0]
+    if not known:
+        raise InputError(f"{path}: holds no atoms (is it a PDB or mmCIF file of coordinates?)")
+    if len(known) < len(atoms):
+        message = f"{path}: {len(atoms) - len(known)} of {len(atoms)} atoms are left out, of unknown element"
+        warnings.warn(message, InputWarning, stacklevel=2)
+    try:
+        return AtomicModel(
+            np.array([atom.pos.tolist() for atom, _ in known]),
+            np.array([atom.element.atomic_number for atom, _ in known]),
+            np.array([atom.b_iso for atom, _ in known]),
+            np.array([occupancy for _, occupancy in known]),
+            structure.name or path.name.split(".")[0],
+        )
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _kept_atoms(chain: "gemmi.Chain") -> Iterator[tuple["gemmi.Atom", float]]:
+    """Yield the atoms of a chain that count, each with its occupancy."""
+    # Residues of different names at one place follow each other with the same number.
+    for _, residues in groupby(chain, key=lambda residue: str(residue.seqid)):
+        dry = [residue for residue in residues if not residue.is_water()]
+        yield from _first_location([atom for residue in dry for atom in residue if not atom.is_hydrogen()])
+
+
+def _first_location(atoms: "list[gemmi.Atom]") -> Iterator[tuple["gemmi.Atom", float]]:
+    occupancies: dict[str, list[float]] = {}
+    for atom in atoms:
+        if atom.has_altloc():
+            occupancies.setdefault(atom.altloc, []).append(atom.occ)
+    first = min(occupancies, default="")
+    total = min(1.0, sum(float(np.mean(values)) for values in occupancies.values()))
+    for atom in atoms:
+        if not atom.has_altloc():
+            yield atom, atom.occ
+        elif atom.altloc == first:
+            # One location alone (the others not modelled) keeps the share it states.
+            yield atom, total if len(occupancies) > 1 else atom.occ
+
+
+def write_structure(path: str | os.PathLike[str], model: AtomicModel) -> None:
+    """Write atoms as mmCIF or PDB, one residue each, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A name that ends in .cif or .pdb.
+    model : AtomicModel
+        The atoms.
+
+    Raises
+    ------
+    InputError
+        If the ending is another or the file cannot be written.
+    """
+    import gemmi
+
+    chain = gemmi.Chain("A")
+    rows = zip(model.positions, model.atomic_numbers, model.b_factors, model.occupancies, strict=True)
+    for number, (position, atomic_number, b_factor, occupancy) in enumerate(rows, start=1):
+        atom = gemmi.Atom()
+        atom.element = gemmi.Element(int(atomic_number))
+        atom.name = atom.element.name.upper()
+        atom.pos = gemmi.Position(*position)
+        atom.b_iso, atom.occ = b_factor, occupancy
+        residue = gemmi.Residue()
+        residue.name, residue.seqid, residue.het_flag = "UNL", gemmi.SeqId(str(number)), "H"
+        residue.add_atom(atom)
+        chain.add_residue(residue)
+    structure = gemmi.Structure()
+    structure.name = model.name
+    structure.add_model(gemmi.Model(1))
+    structure[0].add_chain(chain)
+    structure.setup_entities()
+    ending = str(path).rsplit(".", 1)[-1]
+    if ending not in ("cif", "pdb"):
+        raise InputError(f"{path}: a structure is written as .cif or .pdb")
+    with atomic_path(path) as temporary:
+        if ending == "cif":
+            structure.make_mmcif_document().write_file(str(temporary))
+        else:
+            structure.write_pdb(str(temporary))
