@@ -150,11 +150,16 @@ def nearest_equivalent(rotations: ArrayLike, targets: ArrayLike, group: PointGro
            [0., 1., 0.],
            [0., 0., 1.]])
     """
-    equivalents = np.asarray(rotations, dtype=np.float64)[..., None, :, :] @ group.matrices
-    target = np.asarray(targets, dtype=np.float64)[..., None, :, :]
-    best = np.argmax(np.sum(equivalents * target, axis=(-2, -1)), axis=-1)
-    equivalents = np.broadcast_to(equivalents, (*best.shape, *equivalents.shape[-3:]))
-    return np.take_along_axis(equivalents, best[..., None, None, None], axis=-3)[..., 0, :, :]
+    rotations, targets = np.broadcast_arrays(
+        np.asarray(rotations, dtype=np.float64), np.asarray(targets, dtype=np.float64)
+    )
+    best, closeness = rotations, np.sum(rotations * targets, axis=(-2, -1))
+    for S in group.matrices[1:]:  # one at a time: a large group times many poses would not fit in memory
+        equivalents = rotations @ S
+        trace = np.sum(equivalents * targets, axis=(-2, -1))
+        best = np.where((trace > closeness)[..., None, None], equivalents, best)
+        closeness = np.maximum(trace, closeness)
+    return best.copy()
 
 
 def symmetric_rotation_distance(a: ArrayLike, b: ArrayLike, group: PointGroup) -> NDArray[np.float64]:

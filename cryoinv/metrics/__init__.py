@@ -1,12 +1,21 @@
 """FSC, resolution, gain and pose error: what a reconstruction is judged by."""
 
+from cryoinv.metrics.frames import Frame, find_frame, mirror_rotations
 from cryoinv.metrics.fsc import fourier_shell_correlation, fsc_from_spectra, shell_gain
+from cryoinv.metrics.pose_error import PoseErrors, pose_errors
+from cryoinv.metrics.resample import map_in_true_frame
 from cryoinv.metrics.resolution import Resolution, resolution_at
 
 __all__ = [
+    "Frame",
+    "PoseErrors",
     "Resolution",
+    "find_frame",
     "fourier_shell_correlation",
     "fsc_from_spectra",
+    "map_in_true_frame",
+    "mirror_rotations",
+    "pose_errors",
     "resolution_at",
     "shell_gain",
 ]

@@ -89,9 +89,9 @@ def test_distance_is_the_rotation_angle(degrees, seed):
     a, g = random_rotations(2, rng)
     axis = rng.standard_normal(3)
     b = a @ exp_rotation(np.deg2rad(degrees) * axis / np.linalg.norm(axis))
-    assert rotation_distance(a, b) == pytest.approx(degrees, abs=1e-6)
+    assert rotation_distance(a, b) == pytest.approx(degrees, abs=5e-6)
     assert rotation_distance(b, a) == rotation_distance(a, b)
-    assert rotation_distance(g @ a, g @ b) == pytest.approx(degrees, abs=1e-6)
+    assert rotation_distance(g @ a, g @ b) == pytest.approx(degrees, abs=5e-6)
 
 
 def test_distance_broadcasts_and_keeps_small_angles():
