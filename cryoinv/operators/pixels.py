@@ -65,9 +65,27 @@ class FourierDisc:
         self.pixels = torch.stack([kx.reshape(-1)[index], ky.reshape(-1)[index]], 1).to(device)
         self.weights = torch.where(self._squares == 0, 1.0, 2.0).double().to(device)
         self.shells = (self._squares.double().sqrt() + 0.5).long().to(device)
+        self._paired = ((self.pixels[:, 0] == 0) & (self.pixels[:, 1] > 0)).nonzero()[:, 0]
+        self._mates = (n - self.pixels[self._paired, 1]) * (n // 2 + 1)
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def place(self, values: torch.Tensor) -> torch.Tensor:
+        """Half-spectra (m, n, n//2+1) of values (m, P): mates filled in, zero outside the disc."""
+        flat = values.new_zeros(len(values), self.n * (self.n // 2 + 1)).index_copy(1, self.index, values)
+        flat = flat.index_copy(1, self._mates, values[:, self._paired].conj())
+        return flat.reshape(len(values), self.n, self.n // 2 + 1)
+
+    def collect(self, spectra: torch.Tensor) -> torch.Tensor:
+        r"""Weighted values (m, P) of half-spectra (m, n, n//2+1): the adjoint of `place`.
+
+        With P for `place` and c for the result, :math:`\langle P v, y \rangle = \mathrm{Re} \sum_p v_p \bar c_p`.
+        """
+        flat = spectra.reshape(len(spectra), -1)
+        values = flat[:, self.index]
+        mean = (values[:, self._paired] + flat[:, self._mates].conj()) / 2
+        return values.index_copy(1, self._paired, mean) * self.weights.to(values.real.dtype)
 
     def within(self, radius: float) -> int:
         """Count the pixels with frequency at most `radius`: the length of that prefix."""

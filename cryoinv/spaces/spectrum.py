@@ -163,6 +163,9 @@ def centred_irfft(spectrum: Tensor, n: int, ndim: int = 3) -> Tensor:
     >>> torch.allclose(centred_irfft(centred_rfft(x, 2), 3, 2), x, atol=1e-5)
     True
     """
+    if spectrum.is_cuda:
+        # cuFFT leaves the transform of an inconsistent spectrum undefined; CPU transforms project it.
+        spectrum = symmetrise(spectrum, n, ndim)
     axes = tuple(range(-ndim, 0))
     return torch.fft.fftshift(torch.fft.irfftn(spectrum, s=(n,) * ndim, dim=axes, norm="ortho"), dim=axes)
 
