@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import odl
+
 import torch
 
 from cryoinv.errors import InputError
@@ -13,6 +13,7 @@ from cryoinv.geometry import PointGroup
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import Interpolation, TrilinearInterpolation
 from cryoinv.spaces import VolumeSpace
+from cryoinv.spaces.backend import odl
 
 from .expectation import Expectation
 from .images import FourierImages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,7 @@ from cryoinv.geometry import Poses
 from cryoinv.noise import ResidualPower
 from cryoinv.operators.interpolation import Interpolation
 from cryoinv.spaces import HermitianSpace
-from cryoinv.spaces.spectrum import radial_expand, radial_mean
+from cryoinv.spaces.spectrum import frequencies, hermitian_weights, radial_expand, radial_mean
 
 __all__ = ["PosteriorSummary", "SufficientStatistics"]
 
@@ -136,13 +137,21 @@ class SufficientStatistics:
         """Element of `space` whose volume is given."""
         return self.interpolation.from_volume(volume)
 
-    def image_shells(self) -> torch.Tensor:
-        """Shell of the *image* that each coefficient of `space` belongs to, shape (N, N, N//2+1)."""
-        return image_shells(self.n, self.box, self.data.device)
-
     def shell_mean(self, values: torch.Tensor) -> torch.Tensor:
-        """Mean of real values over each image shell, shape (n//2+1,)."""
-        return image_shell_mean(values, self.n, self.box)
+        """Mean of real values over each image shell, shape (n//2+1,), in double precision."""
+        shells = self._image_shells().reshape(-1)
+        inside = shells <= self.n // 2
+        weights = hermitian_weights(self.box, device=values.device).expand(values.shape).reshape(-1)[inside]
+        total = torch.zeros(self.n // 2 + 1, dtype=torch.float64, device=values.device)
+        total.index_add_(0, shells[inside], values.double().reshape(-1)[inside] * weights)
+        return total / torch.bincount(shells[inside], weights, minlength=self.n // 2 + 1)
+
+    def expand(self, profile: torch.Tensor) -> torch.Tensor:
+        """Give every coefficient of `space` its image shell's entry of `profile`; beyond the last shell, the last."""
+        return profile.to(self.data.device)[self._image_shells().clamp(max=self.n // 2)]
+
+    def _image_shells(self) -> torch.Tensor:
+        return _image_shells(self.n, self.box, str(self.data.device))
 
     def floored_weight(self, floor: float = 1e-3) -> torch.Tensor:
         """K, not below `floor` times its shell's mean (and positive everywhere)."""
@@ -155,21 +164,9 @@ class SufficientStatistics:
         return self.data / self.floored_weight()
 
 
-def image_shells(n: int, box: int, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Image shell floor(|k| n / N + 1/2) of each coefficient of a half-spectrum of size N; at most n//2."""
-    from cryoinv.spaces.spectrum import frequencies
-
+@functools.lru_cache(maxsize=4)
+def _image_shells(n: int, box: int, device: str) -> torch.Tensor:
+    """Image shell floor(|k| n / N + 1/2) of each coefficient of a half-spectrum of size N."""
     full, half = frequencies(box, device)
     squares = full[:, None, None] ** 2 + full[:, None] ** 2 + half**2
-    return (squares.double().sqrt() * (n / box) + 0.5).long().clamp(max=n // 2)
-
-
-def image_shell_mean(values: torch.Tensor, n: int, box: int) -> torch.Tensor:
-    """Hermitian-weighted mean of a half-spectrum of size `box` over image shells 0 ... n//2, in double precision."""
-    from cryoinv.spaces.spectrum import hermitian_weights
-
-    shells = image_shells(n, box, values.device).reshape(-1)
-    weights = hermitian_weights(box, device=values.device).expand(values.shape).reshape(-1)
-    total = torch.zeros(n // 2 + 1, dtype=torch.float64, device=values.device)
-    total.index_add_(0, shells, values.double().reshape(-1) * weights)
-    return total / torch.bincount(shells, weights, minlength=n // 2 + 1)
+    return (squares.double().sqrt() * (n / box) + 0.5).long()

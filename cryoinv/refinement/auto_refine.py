@@ -1,0 +1,308 @@
+"""Gold-standard refinement: two halves, one loop, any prior."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from cryoinv.errors import CryoinvError, InputError
+from cryoinv.geometry import PointGroup, Poses
+from cryoinv.likelihood import (
+    FourierImages,
+    LocalSearch,
+    MarginalLikelihood,
+    PosteriorSummary,
+    SufficientStatistics,
+)
+from cryoinv.noise import RadialGaussianNoise, initial_noise
+from cryoinv.operators.interpolation import interpolation_scheme
+from cryoinv.operators.mask import soft_sphere
+from cryoinv.priors import GaussianPrior, Prior, PriorContext
+from cryoinv.solvers import ClosedForm, MStep
+from cryoinv.spaces import resolve_device
+
+from .gold_standard import HalfMaps, join_low_resolution, low_pass, tau2_from_fsc
+from .halves import split_halves
+from .reference import estimate_diameter, fit_grey_scale
+from .result import RefinementObserver, RefinementResult
+from .schedule import Schedule, mean_change
+from .settings import RefinementSettings
+from .state import RefinementState
+
+if TYPE_CHECKING:
+    from cryoinv.io import ParticleStack
+
+__all__ = ["Refinement", "refine"]
+
+log = logging.getLogger(__name__)
+
+Halves = tuple[SufficientStatistics, SufficientStatistics]
+
+
+def refine(
+    particles: ParticleStack,
+    reference: torch.Tensor | np.ndarray,
+    prior: Prior | None = None,
+    m_step: MStep | None = None,
+    settings: RefinementSettings | None = None,
+    device: str = "auto",
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    observer: RefinementObserver | None = None,
+) -> RefinementResult:
+    """Refine a map and its particles' poses from a reference, halves apart (gold standard).
+
+    Parameters
+    ----------
+    particles : ParticleStack
+        Images; poses they may carry are not used.
+    reference : torch.Tensor or numpy.ndarray, shape (n, n, n)
+        Any grey scale, either contrast; it is low-passed first.
+    prior : Prior, optional
+        `GaussianPrior` by default.
+    m_step : MStep, optional
+        `ClosedForm` by default.
+    settings : RefinementSettings, optional
+        Everything else.
+    device : str
+        "auto", "cpu", "cuda" or "cuda:N".
+    checkpoint : Path, optional
+        File the state is saved to after every iteration.
+    resume : bool
+        Go on from `checkpoint` where it exists.
+    observer : RefinementObserver, optional
+        Told how it goes.
+
+    Returns
+    -------
+    RefinementResult
+
+    Raises
+    ------
+    InputError
+        If reference and images differ in box, the reference is blank or not finite, or prior and M-step do not fit.
+    CryoinvError
+        If the map is no longer finite.
+    """
+    run = Refinement(particles, reference, prior, m_step, settings, device, observer)
+    return run.run(checkpoint, resume)
+
+
+class Refinement:
+    """A refinement, step by step: see `refine`, whose parameters it takes."""
+
+    def __init__(
+        self,
+        particles: ParticleStack,
+        reference: torch.Tensor | np.ndarray,
+        prior: Prior | None = None,
+        m_step: MStep | None = None,
+        settings: RefinementSettings | None = None,
+        device: str = "auto",
+        observer: RefinementObserver | None = None,
+    ):
+        self.particles = particles
+        self.prior = GaussianPrior() if prior is None else prior
+        self.m_step = ClosedForm() if m_step is None else m_step
+        self.m_step.check(self.prior)
+        self.settings = RefinementSettings() if settings is None else settings
+        self.observer = RefinementObserver() if observer is None else observer
+        self.device = torch.device(resolve_device(device))
+        self.n, self.pixel_size = particles.n, particles.pixel_size
+        self.reference = self._checked_reference(reference)
+        self.symmetry = PointGroup(self.settings.symmetry)
+        self.halves = split_halves(len(particles), particles.random_subset, self.settings.seed)
+        self.diameter = self._checked_diameter()
+        self.mask = self._sphere(3)
+        self.images = FourierImages(
+            particles, self.device, use_ctf=self.settings.use_ctf,
+            mask=self._sphere(2) if self.settings.noise_estimation == "masked" else None,
+        )
+        s = self.settings
+        self.interpolation = interpolation_scheme(self.n, s.interpolation, s.padding, s.gridding)
+
+    # --- the loop --------------------------------------------------------------------------------------------------
+
+    def run(self, checkpoint: Path | None = None, resume: bool = False) -> RefinementResult:
+        """Iterate until converged, then finish with all frequencies."""
+        started = time.monotonic()
+        state = self._resumed(checkpoint, resume) or self.start()
+        before = state.seconds
+        while not state.schedule.converged and state.iteration < self.settings.max_iterations:
+            state = self.iterate(state)
+            state.seconds = before + time.monotonic() - started
+            state.history[-1]["seconds"] = round(state.seconds, 3)
+            if checkpoint is not None:
+                state.save(checkpoint, self.fingerprint())
+            self.observer.iteration(state.history[-1])
+        return self.finish(state, lambda: before + time.monotonic() - started)
+
+    def start(self) -> RefinementState:
+        """First state: the reference, low-passed, masked and in the images' grey scale, and a first noise power."""
+        noise = initial_noise(self.images)
+        reference = low_pass(self.reference, self.pixel_size, self.settings.initial_lowpass) * self.mask
+        window = self._window(self.n * self.pixel_size / self.settings.initial_lowpass)
+        self.observer.stage("grey scale", 0)
+        scale = fit_grey_scale(
+            reference, self.images, noise, self.interpolation, window, self.symmetry,
+            self.settings.max_shift / self.pixel_size, seed=self.settings.seed,
+            memory_bytes=self.settings.memory_bytes,
+        )
+        reference = reference * scale.factor
+        poses = Poses(np.tile(np.eye(3), (len(self.particles), 1, 1)))
+        return RefinementState((reference, reference), noise, poses, Schedule(), window, diameter=self.diameter)
+
+    def iterate(self, state: RefinementState) -> RefinementState:
+        """One iteration: E-step of both halves, FSC and signal power of the unregularised maps, M-step."""
+        iteration = state.iteration + 1
+        halves, summary = self._expectation(state, state.window, f"iteration {iteration}")
+        maps = HalfMaps.of(halves, self.mask)
+        resolution = maps.resolution(self.pixel_size)
+        references = tuple(
+            self._finite(half.to_volume(self._maximise(half, maps.fsc, resolution.angstrom, iteration)), iteration)
+            * self.mask
+            for half in join_low_resolution(halves, self.settings.join_below)
+        )
+        noise = RadialGaussianNoise.from_residuals(halves[0].residuals + halves[1].residuals)
+        schedule = replace(state.schedule)
+        change = mean_change(state.poses, summary.poses)
+        record = {
+            "iteration": iteration, "stage": schedule.stage,
+            "resolution_half_0143_angstrom": round(resolution.angstrom, 4),
+            "resolution_half_0143_masked_angstrom": round(
+                maps.resolution(self.pixel_size, masked=True).angstrom, 4),
+            "orientation_change_mean_degrees": round(change, 4),
+            "shift_change_mean_angstrom": round(
+                float(np.linalg.norm(summary.poses.shifts - state.poses.shifts, axis=1).mean()), 4),
+            "log_likelihood": float(summary.log_likelihood.sum()),
+            "max_probability_mean": round(float(summary.max_probability.mean()), 5),
+            "entropy_mean": round(float(summary.entropy.mean()), 4),
+            "window_shells": round(float(state.window), 2),
+            "search_degrees": self._search(state).spacing_degrees,
+        }
+        schedule.advance(self.settings, resolution.shell, change, summary)
+        return RefinementState(
+            references, noise, summary.poses, schedule, self._window(resolution.shell),  # type: ignore[arg-type]
+            iteration, [*state.history, record], self.diameter,
+        )
+
+    def finish(self, state: RefinementState, clock) -> RefinementResult:
+        """Last E-step with all frequencies, then one map of both halves' statistics."""
+        halves, summary = self._expectation(state, (self.n - 1) // 2, "final iteration")
+        maps = HalfMaps.of(halves, self.mask)
+        resolution = maps.resolution(self.pixel_size)
+        joint_fsc = 2 * maps.fsc.clamp(min=0) / (1 + maps.fsc.clamp(min=0))
+        joined = halves[0] + halves[1]
+        volume = joined.to_volume(self._maximise(joined, joint_fsc, resolution.angstrom, state.iteration + 1))
+        return RefinementResult(
+            self._finite(volume, state.iteration + 1), maps.volumes, maps.fsc, maps.fsc_masked, resolution,
+            maps.resolution(self.pixel_size, masked=True), summary.poses, self.halves, summary,
+            RadialGaussianNoise.from_residuals(joined.residuals), self.pixel_size, self.diameter, state.history,
+            state.schedule.converged, clock(), self._warnings(state, summary),
+        )
+
+    # --- its steps -------------------------------------------------------------------------------------------------
+
+    def _expectation(self, state: RefinementState, window: float, name: str) -> tuple[Halves, PosteriorSummary]:
+        search = self._search(state)
+        self.observer.stage(name, len(self.particles))
+        halves = []
+        for half, reference in zip((1, 2), state.references, strict=True):
+            likelihood = MarginalLikelihood(
+                self.images, state.noise, search, self.interpolation, window, self.symmetry,
+                self.settings.memory_bytes, self.observer.advance,
+            )
+            halves.append(likelihood.expectation(reference, np.flatnonzero(self.halves == half)))
+        return (halves[0], halves[1]), PosteriorSummary.concatenate([h.particles for h in halves])
+
+    def _search(self, state: RefinementState):
+        return state.schedule.search(self.settings, state.poses, self.pixel_size)
+
+    def _maximise(self, half: SufficientStatistics, fsc: torch.Tensor, resolution: float, iteration: int):
+        context = PriorContext(
+            self.n, self.pixel_size, fsc, tau2_from_fsc(fsc, half), resolution, self.diameter / 2, iteration
+        )
+        return self.m_step(half, self.prior.bind(half, context))
+
+    def _window(self, shell: float) -> float:
+        return float(min(shell + self.settings.window_margin, (self.n - 1) // 2))
+
+    def _finite(self, volume: torch.Tensor, iteration: int) -> torch.Tensor:
+        if not torch.isfinite(volume).all():
+            raise CryoinvError(f"the map is no longer finite after the M-step of iteration {iteration}")
+        return volume
+
+    def _warnings(self, state: RefinementState, summary: PosteriorSummary) -> list[str]:
+        found = []
+        if not state.schedule.converged:
+            found.append(f"stopped after {state.iteration} iterations, the most allowed, without convergence")
+        mass = float(np.mean(summary.max_probability))
+        if mass > 0.5:
+            spacing = self._search(state).spacing_degrees
+            found.append(
+                f"the pose grid ({spacing:.3g}°) is coarser than the posterior: its best pose holds {mass:.0%} of the "
+                "mass on average, so confidences are overstated"
+            )
+        if isinstance(self._search(state), LocalSearch) is False:
+            found.append("all iterations searched all orientations: poses are no finer than the global grid")
+        for text in found:
+            log.warning(text)
+        return found
+
+    # --- what it starts from ---------------------------------------------------------------------------------------
+
+    def _checked_reference(self, reference: torch.Tensor | np.ndarray) -> torch.Tensor:
+        volume = torch.as_tensor(reference).to(self.device, torch.float32)
+        if tuple(volume.shape) != (self.n,) * 3:
+            raise InputError(
+                f"the reference has shape {tuple(volume.shape)}, expected {(self.n,) * 3}, the particles' box"
+            )
+        if not torch.isfinite(volume).all():
+            raise InputError("the reference holds NaN or infinite values")
+        if float(volume.std()) == 0:
+            raise InputError("the reference is constant: there is nothing to align to")
+        outside = 1 - soft_sphere(self.n, self.n / 2 - 1, 1.0).to(volume)
+        return volume - (volume * outside).sum() / outside.sum()
+
+    def _checked_diameter(self) -> float:
+        box = self.n * self.pixel_size
+        diameter = self.settings.particle_diameter
+        if diameter is None:
+            blurred = low_pass(self.reference, self.pixel_size, self.settings.initial_lowpass)
+            inverted = float(-blurred.min()) > float(blurred.max())
+            diameter = estimate_diameter(-blurred if inverted else blurred, self.pixel_size)
+            log.info("particle diameter estimated from the reference: %.0f Å", diameter)
+        if diameter > box:
+            raise InputError(f"particle_diameter is {diameter:g} Å, larger than the box of {box:g} Å")
+        return diameter
+
+    def _sphere(self, ndim: int) -> torch.Tensor:
+        radius = self.diameter / 2 / self.pixel_size
+        return soft_sphere(self.n, radius, self.settings.mask_edge_pixels, ndim, torch.float32, self.device)
+
+    def fingerprint(self) -> str:
+        """Short hash of particles, reference, prior and settings: what a checkpoint must agree with."""
+        digest = hashlib.sha256()
+        names = getattr(self.particles, "image_names", None)
+        parts = [len(self.particles), self.n, self.pixel_size, sorted(asdict(self.settings).items()),
+                 repr(self.prior), repr(self.m_step), [] if names is None else [str(x) for x in names]]
+        digest.update(repr(parts).encode())
+        digest.update(self.reference.cpu().numpy().tobytes())
+        return digest.hexdigest()[:32]
+
+    def _resumed(self, checkpoint: Path | None, resume: bool) -> RefinementState | None:
+        if not resume or checkpoint is None:
+            return None
+        if not Path(checkpoint).exists():
+            log.warning("no checkpoint at %s: starting afresh", checkpoint)
+            return None
+        state = RefinementState.load(Path(checkpoint), self.fingerprint(), self.device)
+        log.info("resuming after iteration %d", state.iteration)
+        return state

@@ -1,0 +1,91 @@
+"""What the two half-sets tell of each other: FSC, signal power, and the lowest shells they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from cryoinv.likelihood import SufficientStatistics
+from cryoinv.metrics import fourier_shell_correlation, resolution_at
+from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, radial_expand
+
+__all__ = ["HalfMaps", "join_low_resolution", "low_pass", "tau2_from_fsc"]
+
+
+@dataclass
+class HalfMaps:
+    """Unregularised, unmasked half-maps and their correlation.
+
+    Parameters
+    ----------
+    volumes : tuple of torch.Tensor, shape (n, n, n)
+        Maps of B/K.
+    fsc : torch.Tensor, shape (n//2+1,)
+        Their FSC.
+    fsc_masked : torch.Tensor, shape (n//2+1,)
+        Their FSC inside the particle's sphere.
+    """
+
+    volumes: tuple[torch.Tensor, torch.Tensor]
+    fsc: torch.Tensor
+    fsc_masked: torch.Tensor
+
+    @classmethod
+    def of(cls, halves: tuple[SufficientStatistics, SufficientStatistics], mask: torch.Tensor) -> HalfMaps:
+        """Compare the halves' statistics; `mask` (n, n, n) is the particle's sphere."""
+        first, second = (s.to_volume(s.unregularised()) for s in halves)
+        return cls(
+            (first, second), fourier_shell_correlation(first, second),
+            fourier_shell_correlation(first * mask, second * mask),
+        )
+
+    def resolution(self, pixel_size: float, masked: bool = False):
+        """Resolution where the FSC falls below 0.143."""
+        n = self.volumes[0].shape[0]
+        return resolution_at(self.fsc_masked if masked else self.fsc, 0.143, n, pixel_size)
+
+
+def tau2_from_fsc(fsc: torch.Tensor, statistics: SufficientStatistics) -> torch.Tensor:
+    r"""Signal power per shell, :math:`\tau^2 = \frac{FSC}{1-FSC} / \langle K\rangle_{shell}` (eq. 12).
+
+    The FSC is clipped to [0.001, 0.999]; shells without data get power zero's stand-in, the smallest positive number.
+
+    References
+    ----------
+    D. Kimanius et al. (2020), eq. 12.
+    """
+    clipped = fsc.double().clamp(1e-3, 0.999)
+    mean = statistics.shell_mean(statistics.weight)
+    tau2 = clipped / (1 - clipped) / mean.clamp(min=1e-300)
+    return torch.where(mean > 0, tau2, torch.full_like(tau2, 1e-30)).clamp(1e-30, 1e30)
+
+
+def join_low_resolution(
+    halves: tuple[SufficientStatistics, SufficientStatistics], coarser_than: float
+) -> tuple[SufficientStatistics, SufficientStatistics]:
+    """Replace B and K of both halves by their mean in shells coarser than the given number of Å (RELION's rule).
+
+    The halves then cannot drift apart as a whole; their FSC in those shells says nothing.
+    """
+    first, second = halves
+    if coarser_than <= 0:
+        return halves
+    last = int(first.n * first.pixel_size / coarser_than)
+    profile = (torch.arange(first.n // 2 + 1) <= last).to(first.weight.dtype)
+    shared = first.expand(profile).bool()
+    data = torch.where(shared, 0.5 * (first.data + second.data), 0)
+    weight = torch.where(shared, 0.5 * (first.weight + second.weight), 0)
+    return tuple(  # type: ignore[return-value]
+        replace(half, data=torch.where(shared, data, half.data), weight=torch.where(shared, weight, half.weight))
+        for half in halves
+    )
+
+
+def low_pass(volume: torch.Tensor, pixel_size: float, resolution: float, width: float = 2.0) -> torch.Tensor:
+    """Low-pass a volume: one below the shell of `resolution` (Å), a cosine edge of `width` shells, zero beyond."""
+    n = volume.shape[0]
+    shells = torch.arange(n // 2 + 1, dtype=torch.float64)
+    position = ((shells - n * pixel_size / resolution) / width + 0.5).clamp(0, 1)
+    profile = (0.5 + 0.5 * torch.cos(torch.pi * position)).to(volume.device, volume.dtype)
+    return centred_irfft(centred_rfft(volume) * radial_expand(profile, n, 3, outside=0.0), n)

@@ -1,0 +1,114 @@
+"""The map a refinement starts from: background, low-pass, sphere and grey scale."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cryoinv.errors import InputError
+from cryoinv.geometry import PointGroup, SO3Grid
+from cryoinv.likelihood import ExhaustiveSearch, FourierImages, MarginalLikelihood
+from cryoinv.noise import RadialGaussianNoise
+from cryoinv.operators.interpolation import Interpolation
+
+__all__ = ["GreyScale", "estimate_diameter", "fit_grey_scale"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GreyScale:
+    """Factor that brings a reference to the images' grey scale.
+
+    Parameters
+    ----------
+    factor : float
+        Negative where the images' contrast is opposite to the reference's.
+    gain : float
+        Log-likelihood per particle over that of no signal at all.
+    """
+
+    factor: float
+    gain: float
+
+
+def estimate_diameter(reference: torch.Tensor, pixel_size: float) -> float:
+    """Diameter in Å of the sphere about the box centre that holds all density above a tenth of the maximum.
+
+    At least a quarter of the box and at most 0.95 of it.
+    """
+    n = reference.shape[0]
+    axis = torch.arange(n, device=reference.device, dtype=reference.dtype) - n // 2
+    radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt()
+    inside = reference > 0.1 * reference.max()
+    largest = float(radius[inside].max()) if inside.any() else n / 2
+    return float(np.clip(2 * largest + 2, 0.25 * n, 0.95 * n) * pixel_size)
+
+
+def fit_grey_scale(
+    reference: torch.Tensor,
+    images: FourierImages,
+    noise: RadialGaussianNoise,
+    interpolation: Interpolation,
+    r_max: float,
+    symmetry: PointGroup,
+    max_shift_pixels: float,
+    particles: int = 100,
+    seed: int = 0,
+    memory_bytes: int = 1 << 29,
+) -> GreyScale:
+    r"""Scale of the reference under which the images are likeliest, either sign, poses marginalised.
+
+    A coarse ladder of factors of two about the scale at which the projections' power equals the images' is
+    refined by a parabola through the three likeliest rungs, in log scale.
+
+    Raises
+    ------
+    InputError
+        If the reference projects to nothing.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.choice(len(images), min(particles, len(images)), replace=False))
+    grid = SO3Grid(min(2, 1 if images.n < 16 else 2), symmetry)
+    search = ExhaustiveSearch(grid, max_shift_pixels, max(1.0, max_shift_pixels / 2))
+    likelihood = MarginalLikelihood(
+        images, noise, search, interpolation, r_max, PointGroup("C1"), memory_bytes=memory_bytes
+    )
+    count = likelihood.count
+    weights = images.disc.weights[1:count]
+    slices = interpolation.slices(
+        interpolation.prepare(reference), torch.as_tensor(grid.matrices[:: max(1, len(grid) // 200)]),
+        images.disc.pixels[1:count],
+    )
+    predicted = float(((slices.abs() ** 2).mean(0).double() * weights).sum())
+    if not predicted > 0:
+        raise InputError("the reference projects to zero: it holds no density at the frequencies used")
+    transforms = images.transforms(chosen)[:, 1:count]
+    observed = float(((transforms.abs() ** 2).mean(0).double() * weights).sum())
+    start = (observed / predicted) ** 0.5
+    silent = likelihood.value(torch.zeros_like(reference), chosen)
+
+    def gain(factor: float) -> float:
+        return (likelihood.value(reference * factor, chosen) - silent) / len(chosen)
+
+    ladder = {sign: [gain(sign * start * 2.0**-step) for step in range(5)] for sign in (1, -1)}
+    sign = max(ladder, key=lambda s: max(ladder[s]))
+    best = int(np.argmax(ladder[sign]))
+    step = float(best)
+    for width in (0.5, 0.25):
+        heights = [gain(sign * start * 2.0 ** -(step + d)) for d in (-width, 0.0, width)]
+        bend = heights[0] - 2 * heights[1] + heights[2]
+        offset = 0.5 * (heights[0] - heights[2]) / bend if bend < 0 else float(np.argmax(heights)) - 1
+        step += width * float(np.clip(offset, -1, 1))
+    factor = sign * start * 2.0**-step
+    result = GreyScale(factor, gain(factor))
+    log.info("grey scale of the reference: times %.4g (gain %.3g nats a particle)", factor, result.gain)
+    if factor < 0:
+        log.warning(
+            "the images' contrast is opposite to the reference's: the reference is inverted, so maps come out with "
+            "the images' contrast"
+        )
+    return result

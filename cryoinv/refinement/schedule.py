@@ -1,0 +1,98 @@
+"""From coarse to fine: which poses each iteration searches, when to go finer, when to stop."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from cryoinv.geometry import Poses, SO3Grid, rotation_distance
+from cryoinv.likelihood import ExhaustiveSearch, LocalSearch, Oversampling, PosteriorSummary
+
+from .settings import RefinementSettings
+
+__all__ = ["Schedule"]
+
+_NARROW = 0.2  # a best pose that holds more than this: the grid is coarser than the posterior
+_FINEST_DEGREES = 0.1
+
+
+@dataclass
+class Schedule:
+    """Sampling of one refinement.
+
+    Stage 0 searches all orientations; stage s >= 1 searches a ball around each particle's pose, whose step halves
+    with every stage. A stage ends when it *stalls*: in two iterations running, neither the resolution improved by a
+    shell nor did the poses settle by more than a tenth. The refinement has *converged* when a stage stalls whose grid
+    is already finer than the posterior (the best pose holds less than a fifth of the mass, on average), so that a
+    finer grid has nothing to add.
+
+    Parameters
+    ----------
+    stage : int
+        Present stage.
+    stalled : int
+        Iterations running without gain.
+    best_shell : float
+        Best resolution of the stage, in shells.
+    smallest_change : float
+        Smallest mean change of orientation of the stage, degrees.
+    iterations_in_stage : int
+        Iterations done in the stage.
+    converged : bool
+        Whether the refinement is done.
+    """
+
+    stage: int = 0
+    stalled: int = 0
+    best_shell: float = 0.0
+    smallest_change: float = 360.0
+    iterations_in_stage: int = 0
+    converged: bool = False
+
+    def search(
+        self, settings: RefinementSettings, poses: Poses, pixel_size: float
+    ) -> ExhaustiveSearch | LocalSearch:
+        """Poses that the next iteration looks at."""
+        oversampling = Oversampling(settings.significance, settings.max_orientations)
+        reach = settings.max_shift / pixel_size
+        if self.stage == 0:
+            grid = SO3Grid(settings.orientation_order, settings.symmetry)
+            return ExhaustiveSearch(grid, reach, min(1.0, reach) or 1.0, oversampling)
+        step = self.step_degrees(settings)
+        shift_step = 1.0 if self.stage == 1 else 0.5
+        around = 0.0 if reach == 0 else shift_step
+        return LocalSearch(poses, pixel_size, step, 3 * step, around, shift_step, oversampling, max(reach, 1.0))
+
+    def step_degrees(self, settings: RefinementSettings) -> float:
+        """Coarse step of the present stage's search."""
+        return 60 / 2**settings.orientation_order / 2**self.stage
+
+    def advance(
+        self, settings: RefinementSettings, shell: float, change: float, summary: PosteriorSummary
+    ) -> None:
+        """Take note of an iteration's resolution (in shells) and mean change of orientation (degrees)."""
+        gained = shell >= self.best_shell + 1 or change < 0.9 * self.smallest_change
+        self.stalled = 0 if gained else self.stalled + 1
+        self.best_shell = max(self.best_shell, shell)
+        self.smallest_change = min(self.smallest_change, change)
+        self.iterations_in_stage += 1
+        patience = 1 if self.stage == 0 else 2
+        over = self.stage == 0 and self.iterations_in_stage >= settings.global_iterations
+        if self.stalled < patience and not over:
+            return
+        narrow = float(np.mean(summary.max_probability)) > _NARROW
+        if self.stage == 0 or (narrow and self.step_degrees(settings) / 4 > _FINEST_DEGREES):
+            self.stage += 1
+            self.stalled, self.smallest_change, self.iterations_in_stage = 0, 360.0, 0
+        else:
+            self.converged = True
+
+    def to_dict(self) -> dict:
+        """Return plain numbers, for checkpoints."""
+        return asdict(self)
+
+
+def mean_change(before: Poses, after: Poses) -> float:
+    """Mean angle in degrees between two sets of orientations of the same particles."""
+    return float(np.mean(rotation_distance(before.rotations, after.rotations)))

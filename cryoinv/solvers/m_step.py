@@ -1,0 +1,73 @@
+"""Ways to solve the M-step: maximise the expected log-posterior for given statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from cryoinv.errors import InputError
+from cryoinv.likelihood import SufficientStatistics
+from cryoinv.priors import BoundPrior, Prior
+
+__all__ = ["ClosedForm", "MStep"]
+
+
+class MStep:
+    r"""A way to minimise :math:`\tfrac12\langle x, Kx\rangle_w - \langle B, x\rangle_w - \log P(x)`.
+
+    Attributes
+    ----------
+    needs : tuple of str
+        What the prior must offer: of "value", "gradient", "proximal", "precision".
+    """
+
+    needs: tuple[str, ...] = ()
+
+    def check(self, prior: Prior) -> None:
+        """Refuse a prior that lacks what this M-step needs.
+
+        Raises
+        ------
+        InputError
+            Naming both sides and what is lacking.
+        """
+        lacking = [need for need in self.needs if not getattr(prior, f"has_{need}")]
+        if lacking:
+            raise InputError(
+                f"the M-step {type(self).__name__} needs a prior with {', '.join(self.needs)}; "
+                f"{prior!r} offers {', '.join(prior.offers()) or 'nothing'}: {', '.join(lacking)} is lacking"
+            )
+
+    def __call__(
+        self, statistics: SufficientStatistics, prior: BoundPrior, callback: Callable | None = None
+    ) -> torch.Tensor:
+        """Return the solution in ``statistics.space``, shape (N, N, N//2+1)."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class ClosedForm(MStep):
+    r"""The exact solution for a diagonal quadratic prior, :math:`x = B / (K + \tau^{-2})` (eq. 11).
+
+    References
+    ----------
+    D. Kimanius et al. (2020), eq. 11.
+
+    Examples
+    --------
+    >>> ClosedForm().needs
+    ('precision',)
+    """
+
+    needs = ("precision",)
+
+    def __call__(
+        self, statistics: SufficientStatistics, prior: BoundPrior, callback: Callable | None = None
+    ) -> torch.Tensor:
+        """Return B / (K + precision), and zero where nothing was measured and nothing is known."""
+        assert prior.precision is not None
+        total = statistics.weight + prior.precision
+        return statistics.data / total.clamp(min=torch.finfo(total.dtype).tiny)
