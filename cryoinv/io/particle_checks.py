@@ -1,0 +1,71 @@
+"""What must agree within a set of particles."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cryoinv.errors import InputError, InputWarning
+from cryoinv.geometry import Poses
+from cryoinv.io.mrc import MrcStack
+from cryoinv.io.mrc_header import same_pixel_size
+from cryoinv.io.optics import OpticsGroup, common_pixel_size
+
+if TYPE_CHECKING:
+    from cryoinv.io.particles import ParticleStack
+
+
+def check_particles(stack: "ParticleStack", where: str) -> None:
+    """Raise an InputError unless every array of `stack` fits its particles and optics groups."""
+    count = len(stack)
+    for field in fields(stack):
+        values = getattr(stack, field.name)
+        if isinstance(values, np.ndarray | Poses) and len(values) != count:
+            raise InputError(f"{where}: {len(values)} values of {field.name} for {count} particles")
+        numeric = isinstance(values, np.ndarray) and values.dtype != object
+        if numeric and not np.isfinite(values).all():
+            raise InputError(f"{where}: {field.name} contains NaN or Inf")
+    if not stack.pixel_size > 0:
+        raise InputError(f"{where}: pixel size {stack.pixel_size} Å is not positive")
+    groups, highest = stack.optics, stack.optics_group.max()
+    common_pixel_size([group.pixel_size for group in groups], [group.name for group in groups], where)
+    if stack.optics_group.min() < 0 or highest >= len(groups):
+        raise InputError(f"{where}: optics groups (from 0) go up to {highest} of {len(groups)}")
+    if stack.random_subset is not None and not np.isin(stack.random_subset, (1, 2)).all():
+        raise InputError(f"{where}: a half-set is neither 1 nor 2")
+    if stack.defocus is not None:
+        _check_ctf(stack.defocus, count, groups, where)
+
+
+def _check_ctf(defocus: np.ndarray, count: int, groups: Sequence[OpticsGroup], where: str) -> None:
+    if defocus.shape != (count, 3):
+        raise InputError(f"{where}: defocus has shape {defocus.shape}, expected ({count}, 3)")
+    for group in groups:
+        if not group.has_ctf:
+            raise InputError(
+                f"{where}: particles have a defocus, but optics group {group.name} has not all of rlnVoltage,"
+                " rlnSphericalAberration and rlnAmplitudeContrast"
+            )
+
+
+def shared_pixel_size(path: Path, optics: Sequence[OpticsGroup], stacks: Sequence[MrcStack]) -> float:
+    """Return the pixel size of the STAR file, or else of the MRC headers; warn where they differ."""
+    stated = [(g.pixel_size, f"optics group {g.name}") for g in optics if not math.isnan(g.pixel_size)]
+    headers = [(s.pixel_size, str(s.path)) for s in stacks if s.pixel_size is not None]
+    if stated:
+        sizes, names = zip(*stated, strict=True)
+        size = common_pixel_size(sizes, names, str(path))
+        others = [(other, name) for other, name in headers if not same_pixel_size(other, size)]
+        if others:
+            other, name = others[0]
+            message = f"{path}: pixel size {size:.4g} Å is used, not {other:.4g} Å as in the header of {name}"
+            warnings.warn(message, InputWarning, stacklevel=3)
+        return size
+    if not headers:
+        raise InputError(f"{path}: no pixel size in the STAR file (rlnImagePixelSize) or in the MRC headers")
+    sizes, names = zip(*headers, strict=True)
+    return common_pixel_size(sizes, names, str(path))

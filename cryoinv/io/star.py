@@ -1,0 +1,203 @@
+"""Particle tables of RELION: version 3.1 and later as they are, version 3.0 turned into that."""
+
+import os
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cryoinv.errors import InputError, InputWarning
+from cryoinv.geometry import Poses
+from cryoinv.io.optics import split_optics
+from cryoinv.io.star_blocks import numbers, read_star
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Effects of later RELION versions that no operator here models, with the value at which they do nothing.
+_NOT_MODELLED = {
+    "rlnBeamTiltX": 0.0, "rlnBeamTiltY": 0.0, "rlnCtfScalefactor": 1.0,
+    "rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0,
+}  # fmt: skip
+_CHANGES_THE_MODEL = {
+    "rlnCtfDataAreCtfPremultiplied": (0, "the images are premultiplied by the CTF"),
+    "rlnCtfDataArePhaseFlipped": (0, "the images are phase-flipped"),
+    "rlnImageDimensionality": (2, "the images are not two-dimensional"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ParticleTable:
+    """The rows of a particle STAR file in the form of RELION 3.1.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    particles : DataFrame, m rows
+        All columns of the file, one row a particle.
+    optics : DataFrame
+        One row an optics group.
+    optics_group : ndarray of int, shape (m,)
+        Row of `optics` of each particle, 0-based.
+    """
+
+    path: Path
+    particles: "pd.DataFrame"
+    optics: "pd.DataFrame"
+    optics_group: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.particles)
+
+    def take(self, indices: np.ndarray) -> "ParticleTable":
+        """Return the table of some particles, shape (k,) 0-based, in the order given."""
+        return replace(self, particles=self.particles.iloc[indices], optics_group=self.optics_group[indices])
+
+    def column(self, name: str, default: Any = None) -> Any:
+        """Return a numeric column of the particles, shape (m,), checked to be finite; else `default`."""
+        return numbers(self.particles, name, str(self.path)) if name in self.particles else default
+
+    def poses(self, pixel_size: float) -> Poses | None:
+        """Return the poses in the file, or None if it has no angles.
+
+        Parameters
+        ----------
+        pixel_size : float
+            In Å, for the origins in pixels of RELION 3.0.
+
+        Returns
+        -------
+        Poses or None
+            Shifts are minus the origins, and zero where the file has none.
+        """
+        angles = [self.column(f"rlnAngle{name}") for name in ("Rot", "Tilt", "Psi")]
+        if any(angle is None for angle in angles):
+            return None
+        origins = []
+        for axis in "XY":
+            pixels = self.column(f"rlnOrigin{axis}", np.zeros(len(self)))
+            origins.append(self.column(f"rlnOrigin{axis}Angst", pixels * pixel_size))
+        return Poses.from_relion(*angles, *origins)
+
+    def random_subset(self) -> np.ndarray | None:
+        """Return the half-set (1 or 2) of each particle, shape (m,), or None if none was ever chosen."""
+        subset = self.column("rlnRandomSubset")
+        if subset is None or not subset.any():
+            return None
+        known = np.isin(subset, (1, 2))
+        if not known.all():
+            row = int(np.argmin(known))
+            raise InputError(
+                f"{self.path}: rlnRandomSubset of row {row + 1} is {subset[row]:g}, expected 1 or 2"
+            )
+        return subset.astype(np.int64)
+
+    def defocus(self) -> np.ndarray | None:
+        """Return defocus U, V in Å and their angle in degrees, shape (m, 3), or None if not in the file."""
+        first = self.column("rlnDefocusU")
+        if first is None:
+            return None
+        second = self.column("rlnDefocusV", first)
+        return np.stack([first, second, self.column("rlnDefocusAngle", np.zeros(len(self)))], axis=1)
+
+
+def read_particle_table(path: str | os.PathLike[str]) -> ParticleTable:
+    """Read the particles and optics groups of a STAR file of RELION 3.0 or later; no image is looked for.
+
+    Parameters
+    ----------
+    path : str or path-like
+        STAR file with ``data_particles`` and ``data_optics``, or one table with both (version 3.0).
+
+    Returns
+    -------
+    ParticleTable
+        The rows.
+
+    Raises
+    ------
+    InputError
+        If the file is malformed, has no rows, lacks ``rlnImageName``, names an optics group that is not
+        defined, or describes images that the forward model does not fit.
+    """
+    path = Path(path)
+    blocks = read_star(path)
+    particles = _particles_block(path, blocks)
+    if "optics" in blocks:
+        optics = _as_table(blocks["optics"])
+        if optics.empty:
+            raise InputError(f"{path}: the table data_optics has no rows")
+    else:
+        particles, optics = split_optics(particles, str(path))
+    table = ParticleTable(path, particles, optics, _group_rows(path, particles, optics))
+    _check_model(table)
+    return table
+
+
+def _as_table(block: Any) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame([block]) if isinstance(block, dict) else block
+
+
+def _particles_block(path: Path, blocks: dict[str, Any]) -> "pd.DataFrame":
+    names = ["particles"] if "particles" in blocks else list(blocks)
+    block = next((blocks[name] for name in names if "rlnImageName" in blocks[name]), None)
+    if block is None:
+        listed = ", ".join(f"data_{name}" for name in names)
+        raise InputError(
+            f"{path}: column rlnImageName is missing (looked in {listed}), is it a particle file?"
+        )
+    table = _as_table(block)
+    if table.empty:
+        raise InputError(f"{path}: the particle table has no rows")
+    missing = table["rlnImageName"].isna()
+    if missing.any():
+        raise InputError(f"{path}: rlnImageName of row {int(missing.argmax()) + 1} is missing")
+    last = table.iloc[-2:, -1].isna().to_numpy()
+    if last[-1] and not last[:-1].any():
+        raise InputError(f"{path}: truncated, its last row has no {table.columns[-1]}")
+    return table
+
+
+def _group_rows(path: Path, particles: "pd.DataFrame", optics: "pd.DataFrame") -> np.ndarray:
+    """Row of the optics table of each particle."""
+    import pandas as pd
+
+    if len(optics) == 1 and not ("rlnOpticsGroup" in optics and "rlnOpticsGroup" in particles):
+        return np.zeros(len(particles), dtype=np.int64)
+    for table, name in ((optics, "optics"), (particles, "particles")):
+        if "rlnOpticsGroup" not in table:
+            raise InputError(f"{path}: column rlnOpticsGroup is missing in data_{name}")
+    defined = pd.Index(numbers(optics, "rlnOpticsGroup", f"{path}, data_optics"))
+    if not defined.is_unique:
+        twice = defined[defined.duplicated()][0]
+        raise InputError(f"{path}: optics group {twice:g} is defined twice")
+    wanted = numbers(particles, "rlnOpticsGroup", str(path))
+    rows = defined.get_indexer(wanted)
+    if (rows < 0).any():
+        row = int(np.argmin(rows))
+        listed = ", ".join(f"{number:g}" for number in defined)
+        raise InputError(
+            f"{path}: row {row + 1} is of optics group {wanted[row]:g}, which is not defined (only {listed})"
+        )
+    return rows.astype(np.int64)
+
+
+def _check_model(table: ParticleTable) -> None:
+    """Refuse images of another kind, and say which known effects are left out."""
+    where = f"{table.path}, data_optics"
+    for column, (expected, what) in _CHANGES_THE_MODEL.items():
+        if column in table.optics and (numbers(table.optics, column, where) != expected).any():
+            raise InputError(f"{where}: {what} ({column}), which is not supported")
+    ignored = []
+    for frame in (table.optics, table.particles):
+        for column in frame.columns.intersection(list(_NOT_MODELLED)):
+            if not np.allclose(numbers(frame, column, where), _NOT_MODELLED[column], rtol=0, atol=1e-6):
+                ignored.append(column)
+    if ignored:
+        message = f"{table.path}: not modelled and ignored: {', '.join(ignored)}"
+        warnings.warn(message, InputWarning, stacklevel=4)

@@ -1,0 +1,145 @@
+"""STAR files as plain tables: the blocks of a file by name, whatever they are about."""
+
+import linecache
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cryoinv.errors import InputError
+from cryoinv.files import atomic_path, existing_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# RELION takes a file that states this version for one with optics groups.
+_VERSION_LINE = "# version 30001\n"
+
+
+def read_star(path: str | os.PathLike[str]) -> "dict[str, pd.DataFrame | dict[str, Any]]":
+    """Read every block of a STAR file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        STAR file (UTF-8 text).
+
+    Returns
+    -------
+    dict
+        By block name without ``data_``: a table for a ``loop_``, else a dict of single values. Columns whose
+        label speaks of a name hold text, others numbers where every entry is one.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, no text, or no well-formed STAR file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/run.star"
+    >>> write_star(path, {"general": {"rlnPixelSize": 1.5}})
+    >>> read_star(path)
+    {'general': {'rlnPixelSize': 1.5}}
+    """
+    import starfile
+
+    path = existing_file(path, "STAR file")
+    name_columns = sorted(set(re.findall(r"^\s*_(\w*Name\w*)", _text(path), re.MULTILINE)))
+    # The parser reads through this cache, which may still hold an older file of the same name.
+    linecache.cache.pop(str(path), None)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            blocks = starfile.read(path, always_dict=True, parse_as_string=name_columns)
+    except Exception as error:  # whatever the parser trips over
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: not a well-formed STAR file ({reason})") from None
+    if not blocks:
+        raise InputError(f"{path}: not a STAR file, it has no data_ block")
+    for name, block in blocks.items():
+        labels = list(block)
+        if len(set(labels)) < len(labels):
+            twice = next(label for label in labels if labels.count(label) > 1)
+            raise InputError(f"{path}: column {twice} appears twice in block data_{name}")
+    return blocks
+
+
+def _text(path: Path) -> str:
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a STAR file, byte {error.start} is not UTF-8 text") from None
+    if "\0" in text:
+        raise InputError(f"{path}: not a STAR file but a binary one")
+    if text.count("\r") != text.count("\r\n"):
+        # The parser counts lines by "\n" alone and would drop the last rows without a word.
+        raise InputError(f"{path}: has carriage returns within its lines; convert its line ends")
+    return text
+
+
+def write_star(
+    path: str | os.PathLike[str], blocks: "Mapping[str, pd.DataFrame | Mapping[str, Any]]"
+) -> None:
+    """Write blocks as a STAR file that RELION reads, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    blocks : mapping
+        By block name without ``data_``: a table (written as ``loop_``) or a mapping of single values.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    import starfile
+
+    plain = {name: dict(block) if isinstance(block, Mapping) else block for name, block in blocks.items()}
+    text = starfile.to_string(plain, float_format="%.9g", sep=" ", na_rep="nan")
+    # The first line carries the time of day: without it equal tables give equal files.
+    text = text.split("\n", 1)[1].lstrip("\n")
+    text = re.sub(r"^(?=data_)", _VERSION_LINE + "\n", text, flags=re.MULTILINE)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def numbers(table: "pd.DataFrame", column: str, where: str) -> np.ndarray:
+    """Return a column of a table as finite numbers.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A table that has the column.
+    column : str
+        Its label.
+    where : str
+        File and table, for the message.
+
+    Returns
+    -------
+    ndarray of float64, shape (m,)
+        The numbers.
+
+    Raises
+    ------
+    InputError
+        If an entry is missing or is no finite number; it names the row, counted from 1.
+    """
+    import pandas as pd
+
+    values = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    finite = np.isfinite(values)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        found = table[column].iloc[row]
+        raise InputError(f"{where}: {column} of row {row + 1} is {found!r}, expected a finite number")
+    return values
