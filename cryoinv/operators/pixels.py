@@ -80,7 +80,7 @@ class FourierDisc:
     def collect(self, spectra: torch.Tensor) -> torch.Tensor:
         r"""Weighted values (m, P) of half-spectra (m, n, n//2+1): the adjoint of `place`.
 
-        With P for `place` and c for the result, :math:`\langle P v, y \rangle = \mathrm{Re} \sum_p v_p \bar c_p`.
+        With P for `place`, c for the result: :math:`\langle P v, y \rangle = \mathrm{Re} \sum_p v_p \bar c_p`.
         """
         flat = spectra.reshape(len(spectra), -1)
         values = flat[:, self.index]
