@@ -172,10 +172,12 @@ def name_for_folder(name: str, path: Path, folder: Path) -> str:
     -------
     str
         The old name where it is absolute or found from the new folder or its parents, else the path
-        relative to the new folder.
+        relative to the new folder, or absolute if the two share no folder.
     """
     found = find_image_file(name, folder, use_working_folder=False)
     if found is not None and os.path.realpath(found) == os.path.realpath(path):
         return name
     # Real paths: ".." after a linked folder leads elsewhere than its spelling says.
-    return os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+    file, start = os.path.realpath(path), os.path.realpath(folder)
+    shared = os.path.commonpath([file, start])
+    return file if shared == os.path.sep else os.path.relpath(file, start)

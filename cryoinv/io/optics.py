@@ -21,6 +21,8 @@ _COLUMNS = {
     "spherical_aberration": "rlnSphericalAberration",
     "amplitude_contrast": "rlnAmplitudeContrast",
 }
+# RELION refuses an optics table without these columns, even where no particle has a defocus and it uses none.
+_WITHOUT_CTF = {"voltage": 300.0, "spherical_aberration": 2.7, "amplitude_contrast": 0.1}
 _MICROMETRE = 1e4  # Å
 
 
@@ -113,7 +115,8 @@ def table_from_groups(groups: Sequence[OpticsGroup], n: int) -> "pd.DataFrame":
     Returns
     -------
     DataFrame
-        One row a group; fields that no group has are left out.
+        One row a group. Where voltage, spherical aberration or amplitude contrast are not known, it has
+        300 kV, 2.7 mm and 0.1, which say nothing without a defocus but which RELION wants to see.
     """
     import pandas as pd
 
@@ -123,8 +126,7 @@ def table_from_groups(groups: Sequence[OpticsGroup], n: int) -> "pd.DataFrame":
     }
     for field, column in _COLUMNS.items():
         values = [getattr(group, field) for group in groups]
-        if None not in values:
-            columns[column] = values
+        columns[column] = [_WITHOUT_CTF[field] if value is None else value for value in values]
     return pd.DataFrame({**columns, "rlnImageSize": n, "rlnImageDimensionality": 2})
 
 
