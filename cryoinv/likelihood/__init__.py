@@ -1,6 +1,7 @@
 """The likelihood of volumes, marginalised over poses, and what an E-step leaves behind."""
 
 from .images import FourierImages
+from .known_poses import known_pose_statistics
 from .marginal import MarginalLikelihood
 from .search import ExhaustiveSearch, LocalSearch, Oversampling
 from .statistics import PosteriorSummary, SufficientStatistics
@@ -13,4 +14,5 @@ __all__ = [
     "Oversampling",
     "PosteriorSummary",
     "SufficientStatistics",
+    "known_pose_statistics",
 ]

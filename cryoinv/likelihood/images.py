@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from cryoinv.operators.ctf import ctf_at_pixels
 from cryoinv.operators.pixels import FourierDisc
 from cryoinv.spaces.spectrum import centred_rfft
 
@@ -76,11 +77,16 @@ class FourierImages:
         """CTF of the given particles at the first `count` pixels, shape (len(indices), count); None without CTF."""
         if not self.use_ctf:
             return None
-        from cryoinv.operators.ctf import ctf_at_frequencies
-
-        frequencies = self.disc.pixels[:count].double().cpu() / (self.n * self.pixel_size)
-        values = ctf_at_frequencies(self.particles.ctf_parameters(indices), frequencies)
-        return values.to(self.device, self.dtype)
+        parts = self.particles
+        optics = [parts.optics[g] for g in np.asarray(parts.optics_group)[indices]]
+        values = ctf_at_pixels(
+            self.disc.pixels[:count], self.n, self.pixel_size, *np.asarray(parts.defocus)[indices].T,
+            [o.voltage for o in optics], [o.spherical_aberration for o in optics],
+            [o.amplitude_contrast for o in optics],
+            0.0 if parts.phase_shift is None else parts.phase_shift[indices],
+            0.0 if parts.ctf_bfactor is None else parts.ctf_bfactor[indices], self.dtype,
+        )
+        return values
 
     def group_blocks(self, indices: np.ndarray, size: int):
         """Yield (optics group, particle indices) in blocks of at most `size`, one group a block."""

@@ -15,8 +15,10 @@ from cryoinv.operators.interpolation import Interpolation, TrilinearInterpolatio
 from cryoinv.spaces import VolumeSpace
 from cryoinv.spaces.backend import odl
 
+from .exhaustive import SharedGrid
 from .expectation import Expectation
 from .images import FourierImages
+from .scores import image_terms
 from .search import ExhaustiveSearch, LocalSearch
 from .statistics import SufficientStatistics
 
@@ -129,6 +131,25 @@ class MarginalLikelihood(odl.functionals.Functional):
             self.interpolation, self.interpolation.data(accumulator.data),
             self.interpolation.weight(accumulator.weight), accumulator.residuals, summary, self.images.pixel_size,
         )
+
+    def posterior(self, volume: torch.Tensor, batch: np.ndarray) -> torch.Tensor:
+        """Posterior mass of every pose of an exhaustive search without oversampling, shape (I, T, O).
+
+        A whole table: ask for a few particles at a time.
+        """
+        if not isinstance(self.search, ExhaustiveSearch) or self.search.oversampling is not None:
+            raise InputError("the table of a posterior needs an ExhaustiveSearch without oversampling")
+        prepared = self.interpolation.prepare(self._volume(volume))
+        grid = SharedGrid.build(self.search, self.interpolation, prepared, self.images.disc.pixels[:self.count])
+        batch = np.asarray(batch)
+        table = None
+        for group, block in self.images.group_blocks(batch, len(batch)):
+            weights = grid.posterior(image_terms(self.images, self.noise, group, block, self.count)).weights
+            table = weights.new_empty(len(batch), *weights.shape[1:]) if table is None else table
+            table[torch.as_tensor(np.isin(batch, block))] = weights
+        if table is None:
+            raise InputError("the table of a posterior needs at least one particle, found none")
+        return table
 
     def _run(self, volume: torch.Tensor, batch: np.ndarray | None, gradient: bool):
         indices = np.arange(len(self.images)) if batch is None else np.asarray(batch)

@@ -57,6 +57,8 @@ def _run(kind: int, points: torch.Tensor, data: torch.Tensor, tolerance: float, 
     wrapped = torch.remainder(points + torch.pi, 2 * torch.pi) - torch.pi
     x, y, z = (np.ascontiguousarray(column.numpy()) for column in wrapped.unbind(-1))
     data = np.ascontiguousarray(data.resolve_conj().numpy())
+    # Finer than single precision cannot be had in single precision.
+    tolerance = max(tolerance, 1e-6) if data.dtype == np.complex64 else tolerance
     options = {"eps": tolerance, "upsampfac": 2.0, "nthreads": torch.get_num_threads()}
     if kind == 2:
         return torch.from_numpy(finufft.nufft3d2(z, y, x, data, isign=-1, **options))

@@ -21,8 +21,9 @@ class FourierDisc:
     ----------
     n : int
         Box size.
-    r_max : int, optional
-        Largest frequency; by default (n - 1) // 2, the last below the Nyquist frequency of an even box.
+    r_max : float, optional
+        Largest frequency; by default (n - 1) / 2, which fills shell (n - 1) // 2 and stays below the Nyquist
+        frequency of an even box.
     device : torch.device or str
         Where the lists live.
 
@@ -40,7 +41,7 @@ class FourierDisc:
     Raises
     ------
     InputError
-        If `r_max` is negative, or beyond (n - 1) // 2: the Nyquist frequency of an even box is its own mate.
+        If `r_max` is negative, or beyond (n - 1) / 2: the Nyquist frequency of an even box is its own mate.
 
     Examples
     --------
@@ -49,11 +50,11 @@ class FourierDisc:
     ([[0, 0], [1, 0], [0, 1]], [1.0, 2.0, 2.0])
     """
 
-    def __init__(self, n: int, r_max: int | None = None, device: torch.device | str = "cpu"):
+    def __init__(self, n: int, r_max: float | None = None, device: torch.device | str = "cpu"):
         self.n = n
-        self.r_max = (n - 1) // 2 if r_max is None else r_max
-        if not 0 <= self.r_max <= (n - 1) // 2:
-            raise InputError(f"r_max is {self.r_max}, expected 0 to {(n - 1) // 2} for box {n}")
+        self.r_max = (n - 1) / 2 if r_max is None else r_max
+        if not 0 <= self.r_max <= (n - 1) / 2:
+            raise InputError(f"r_max is {self.r_max}, expected 0 to {(n - 1) / 2} for box {n}")
         full, half = frequencies(n)
         ky, kx = torch.meshgrid(full, half, indexing="ij")
         squares = (kx**2 + ky**2).reshape(-1)

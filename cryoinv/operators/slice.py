@@ -42,8 +42,8 @@ class FourierSlice(TorchOperator):
         Factor of zero padding (trilinear).
     gridding : {"separable", "radial"}
         Gridding window (trilinear): the separable one is right, the radial one is RELION's.
-    r_max : int, optional
-        Largest frequency, at most ``(n - 1)//2``, the default.
+    r_max : float, optional
+        Largest frequency, at most ``(n - 1)/2``, the default.
     tolerance : float
         Relative error of the non-uniform transform (nufft).
 
@@ -75,7 +75,7 @@ class FourierSlice(TorchOperator):
         interpolation: str = "trilinear",
         padding: int = 2,
         gridding: str = "separable",
-        r_max: int | None = None,
+        r_max: float | None = None,
         tolerance: float = 1e-7,
     ):
         if interpolation == "nufft" and space.device != "cpu":

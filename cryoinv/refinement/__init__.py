@@ -1,7 +1,16 @@
 """Gold-standard refinement of a map and its particles' poses."""
 
 from .auto_refine import Refinement, refine
+from .reconstruction import Reconstruction, reconstruct
 from .result import RefinementObserver, RefinementResult
 from .settings import RefinementSettings
 
-__all__ = ["Refinement", "RefinementObserver", "RefinementResult", "RefinementSettings", "refine"]
+__all__ = [
+    "Reconstruction",
+    "Refinement",
+    "RefinementObserver",
+    "RefinementResult",
+    "RefinementSettings",
+    "reconstruct",
+    "refine",
+]

@@ -195,7 +195,7 @@ class Refinement:
 
     def finish(self, state: RefinementState, clock) -> RefinementResult:
         """Last E-step with all frequencies, then one map of both halves' statistics."""
-        halves, summary = self._expectation(state, (self.n - 1) // 2, "final iteration")
+        halves, summary = self._expectation(state, (self.n - 1) / 2, "final iteration")
         maps = HalfMaps.of(halves, self.mask)
         resolution = maps.resolution(self.pixel_size)
         joint_fsc = 2 * maps.fsc.clamp(min=0) / (1 + maps.fsc.clamp(min=0))
@@ -232,7 +232,7 @@ class Refinement:
         return self.m_step(half, self.prior.bind(half, context))
 
     def _window(self, shell: float) -> float:
-        return float(min(shell + self.settings.window_margin, (self.n - 1) // 2))
+        return float(min(shell + self.settings.window_margin, (self.n - 1) / 2))
 
     def _finite(self, volume: torch.Tensor, iteration: int) -> torch.Tensor:
         if not torch.isfinite(volume).all():

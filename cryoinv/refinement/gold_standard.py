@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from cryoinv.likelihood import SufficientStatistics
-from cryoinv.metrics import fourier_shell_correlation, resolution_at
+from cryoinv.metrics import Resolution, fourier_shell_correlation, resolution_at
 from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, radial_expand
 
-__all__ = ["HalfMaps", "join_low_resolution", "low_pass", "tau2_from_fsc"]
+__all__ = ["HalfMaps", "join_low_resolution", "low_pass", "resolution_of", "tau2_from_fsc"]
 
 
 @dataclass
@@ -40,10 +40,14 @@ class HalfMaps:
             fourier_shell_correlation(first * mask, second * mask),
         )
 
-    def resolution(self, pixel_size: float, masked: bool = False):
+    def resolution(self, pixel_size: float, masked: bool = False) -> Resolution:
         """Resolution where the FSC falls below 0.143."""
-        n = self.volumes[0].shape[0]
-        return resolution_at(self.fsc_masked if masked else self.fsc, 0.143, n, pixel_size)
+        return resolution_of(self.fsc_masked if masked else self.fsc, self.volumes[0].shape[0], pixel_size)
+
+
+def resolution_of(fsc: torch.Tensor, n: int, pixel_size: float, threshold: float = 0.143) -> Resolution:
+    """Resolution at which an FSC falls below a threshold; shells that images cannot fill are left out."""
+    return resolution_at(fsc[: (n - 1) // 2 + 1], threshold, n, pixel_size)
 
 
 def tau2_from_fsc(fsc: torch.Tensor, statistics: SufficientStatistics) -> torch.Tensor:

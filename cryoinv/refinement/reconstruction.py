@@ -1,0 +1,135 @@
+"""Reconstruction from particles whose poses are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from cryoinv.errors import InputError
+from cryoinv.geometry import PointGroup, Poses
+from cryoinv.likelihood import FourierImages, SufficientStatistics, known_pose_statistics
+from cryoinv.metrics import fourier_shell_correlation
+from cryoinv.noise import initial_noise
+from cryoinv.operators.interpolation import interpolation_scheme
+from cryoinv.priors import Prior, PriorContext
+from cryoinv.solvers import ClosedForm
+from cryoinv.spaces import resolve_device
+
+from .gold_standard import resolution_of, tau2_from_fsc
+from .halves import split_halves
+
+if TYPE_CHECKING:
+    from cryoinv.io import ParticleStack
+
+__all__ = ["Reconstruction", "reconstruct"]
+
+
+@dataclass
+class Reconstruction:
+    """Maps of particles at known poses.
+
+    Parameters
+    ----------
+    map : torch.Tensor, shape (n, n, n)
+        Of all particles.
+    half_maps : tuple of torch.Tensor, shape (n, n, n)
+        Unregularised maps of the halves.
+    fsc : torch.Tensor, shape (n//2+1,)
+        Their FSC.
+    pixel_size : float
+        Å per pixel.
+    """
+
+    map: torch.Tensor
+    half_maps: tuple[torch.Tensor, torch.Tensor]
+    fsc: torch.Tensor
+    pixel_size: float
+
+
+def reconstruct(
+    particles: ParticleStack,
+    poses: Poses | None = None,
+    halves: np.ndarray | None = None,
+    prior: Prior | None = None,
+    interpolation: str = "trilinear",
+    padding: int = 2,
+    gridding: str = "separable",
+    symmetry: str = "C1",
+    use_ctf: bool = True,
+    device: str = "auto",
+    seed: int = 0,
+    callback: Callable[[int], None] | None = None,
+) -> Reconstruction:
+    r"""Map of particles at known poses, :math:`x = B/K`, or the M-step's under a quadratic prior.
+
+    Parameters
+    ----------
+    particles : ParticleStack
+        Images.
+    poses : Poses, optional
+        One a particle; those of the stack by default.
+    halves : numpy.ndarray, shape (m,), optional
+        Half-set, 1 or 2, of every particle; those of the stack, or a random split.
+    prior : Prior, optional
+        With a `precision`; without a prior the map is unregularised.
+    interpolation, padding, gridding : str, int, str
+        How slices are inserted.
+    symmetry : str
+        Point group.
+    use_ctf : bool
+        Apply the CTF where the particles have one.
+    device : str
+        "auto", "cpu", "cuda" or "cuda:N".
+    seed : int
+        Of the random split.
+    callback : callable, optional
+        Called with the number of particles finished since the last call.
+
+    Returns
+    -------
+    Reconstruction
+
+    Raises
+    ------
+    InputError
+        If there are no poses, or not one a particle.
+
+    References
+    ----------
+    D. Kimanius et al. (2020), eqs. 9, 11.
+    """
+    poses = particles.poses if poses is None else poses
+    if poses is None:
+        raise InputError("the particles carry no poses (rlnAngleRot, rlnAngleTilt, rlnAnglePsi): nothing to place")
+    if len(poses) != len(particles):
+        raise InputError(f"{len(poses)} poses were given for {len(particles)} particles")
+    images = FourierImages(particles, resolve_device(device), use_ctf=use_ctf)
+    subset = particles.random_subset if halves is None else halves
+    halves = split_halves(len(particles), subset, seed)
+    scheme = interpolation_scheme(particles.n, interpolation, padding, gridding)
+    noise, group = initial_noise(images), PointGroup(symmetry)
+    first, second = (
+        known_pose_statistics(images, noise, poses, scheme, np.flatnonzero(halves == half), group, callback)
+        for half in (1, 2)
+    )
+    half_maps = (first.to_volume(first.unregularised()), second.to_volume(second.unregularised()))
+    fsc = fourier_shell_correlation(*half_maps)
+    joined = first + second
+    return Reconstruction(_solve(joined, fsc, prior), half_maps, fsc, particles.pixel_size)
+
+
+def _solve(joined: SufficientStatistics, fsc: torch.Tensor, prior: Prior | None) -> torch.Tensor:
+    if prior is None:
+        return joined.to_volume(joined.unregularised())
+    ClosedForm().check(prior)
+    both = 2 * fsc.clamp(min=0) / (1 + fsc.clamp(min=0))
+    n, pixel_size = joined.n, joined.pixel_size
+    context = PriorContext(
+        n, pixel_size, both, tau2_from_fsc(both, joined), resolution_of(fsc, n, pixel_size).angstrom,
+        n * pixel_size / 2,
+    )
+    return joined.to_volume(ClosedForm()(joined, prior.bind(joined, context)))
