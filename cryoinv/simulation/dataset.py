@@ -193,8 +193,9 @@ def simulate_dataset(
         seed=seed,
         diameter=diameter,
     )
+    record = {key: value for key, value in asdict(summary).items() if key != "folder"}
     with atomic_path(folder / "simulation.json") as temporary:
-        temporary.write_text(json.dumps({**asdict(summary), "folder": str(folder)}, indent=1) + "\n")
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
     return summary
 
 

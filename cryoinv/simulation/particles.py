@@ -131,7 +131,8 @@ class SimulatedParticles:
         """
         volume = torch.from_numpy(self.volume)
         spectra = (self.forward(block).apply(volume) for block in self.blocks(indices))
-        return np.concatenate([centred_irfft(block, self.n, ndim=2).numpy() for block in spectra])
+        none = np.empty((0, self.n, self.n), dtype=np.float32)
+        return np.concatenate([none, *(centred_irfft(block, self.n, ndim=2).numpy() for block in spectra)])
 
     def images(self, indices: ArrayLike) -> NDArray[np.float32]:
         """Compute noisy images, clean ones plus noise; parameters and result as in `clean_images`."""

@@ -84,7 +84,7 @@ def test_maps(dataset):
 
 def test_same_seed_same_files(dataset, tmp_path):
     simulate_dataset(demo_structure(), tmp_path, **SETTINGS)
-    for name in FILES:
+    for name in (*FILES, "simulation.json"):
         assert (dataset.folder / name).read_bytes() == (tmp_path / name).read_bytes(), name
 
 

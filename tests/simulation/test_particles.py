@@ -87,6 +87,7 @@ def test_one_seed_decides_and_streams_are_independent(monkeypatch):
     monkeypatch.setattr("cryoinv.simulation.particles._BLOCK_POINTS", 5 * 16**2)
     assert np.allclose(simulate_particles(volume, 4.0, **settings).images(range(12)), images, atol=1e-5)
     assert np.allclose(first.images([7, 2]), images[[7, 2]], atol=1e-5)
+    assert first.images([]).shape == (0, 16, 16)
     another = simulate_particles(volume, 4.0, **{**settings, "seed": 6})
     assert not np.array_equal(another.noise([0]), first.noise([0]))
     for change in ({"count": 30}, {"snr": 0.01}, {"noise": "coloured"}, {"ctf": None}, {"max_shift": 0.0}):
