@@ -23,7 +23,7 @@ def first_bad_image(images: np.ndarray) -> tuple[int, str] | None:
     >>> first_bad_image(np.stack([np.eye(4), np.full((4, 4), 7.0)]))
     (1, 'is constant (every pixel is 7)')
     """
-    flat = images.reshape(len(images), -1)
+    flat = images.reshape(len(images), images.shape[1] * images.shape[2])
     with np.errstate(invalid="ignore"):
         low, high = flat.min(axis=1, initial=np.inf), flat.max(axis=1, initial=-np.inf)
     # Written so that NaN, which compares false to everything, counts as bad.

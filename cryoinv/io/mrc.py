@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import warnings
 from contextlib import AbstractContextManager, ExitStack
 from functools import lru_cache
 from typing import IO, Any, Self
@@ -9,7 +10,7 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, InputWarning
 from cryoinv.files import atomic_path
 from cryoinv.io.checks import check_volume
 from cryoinv.io.mrc_header import (
@@ -22,7 +23,7 @@ from cryoinv.io.mrc_header import (
     too_short,
 )
 
-_CHUNK_BYTES = 1 << 24
+_CHUNK_BYTES = 1 << 20
 # Every mapped file holds one of the process's file handles, of which there may be only 1024.
 _MOST_MAPPED = 128
 
@@ -52,10 +53,15 @@ def read_array(path: str | os.PathLike[str]) -> tuple[np.ndarray, float | None]:
         try:
             stream.seek(header.offset)
             raw = _read_bytes(stream, header.data_bytes)
+            # The checksum of a gzip file is compared only at its end.
+            extra = header.compressed and stream.read(1)
         except BROKEN_GZIP as error:
             raise InputError(f"{path}: truncated or damaged gzip file ({error})") from None
     if len(raw) < header.data_bytes:
         raise too_short(header, header.offset + len(raw))
+    if extra:
+        message = f"{path}: bytes after the values its header counts are ignored"
+        warnings.warn(message, InputWarning, stacklevel=3)
     stored = np.frombuffer(raw, header.dtype).reshape(header.shape).astype(np.float32, copy=False)
     if sorted(header.axes) != [1, 2, 3]:
         raise InputError(f"{path}: the MRC header orders its axes {header.axes}, not 1, 2, 3 somehow")

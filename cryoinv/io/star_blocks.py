@@ -58,6 +58,8 @@ def read_star(path: str | os.PathLike[str]) -> "dict[str, pd.DataFrame | dict[st
             warnings.simplefilter("ignore")
             blocks = starfile.read(path, always_dict=True, parse_as_string=name_columns)
     except Exception as error:  # whatever the parser trips over
+        if "No columns to parse" in str(error):
+            raise InputError(f"{path}: a table in it has no rows") from None
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{path}: not a well-formed STAR file ({reason})") from None
     if not blocks:

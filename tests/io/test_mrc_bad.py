@@ -1,0 +1,202 @@
+"""What is wrong with an MRC file is said in one line that names it, before anything large is allocated."""
+
+import gzip
+import struct
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from small_files import noise
+
+from cryoinv.errors import InputError, InputWarning
+from cryoinv.io import open_stack, read_array, read_volume, write_stack, write_volume
+
+NX, NY, NZ, MODE, MX, CELLA, MAPC, NSYMBT, MAP, MACHST = 0, 4, 8, 12, 28, 40, 64, 92, 208, 212
+
+
+@pytest.fixture
+def raw(tmp_path):
+    write_volume(tmp_path / "good.mrc", noise(8), 1.5)
+    return bytearray((tmp_path / "good.mrc").read_bytes())
+
+
+@pytest.fixture
+def bad(tmp_path):
+    def save(raw):
+        (tmp_path / "bad.mrc").write_bytes(bytes(raw))
+        return tmp_path / "bad.mrc"
+
+    return save
+
+
+def set_int(raw, offset, value):
+    raw[offset : offset + 4] = struct.pack("<i", value)
+    return raw
+
+
+def check(path, message):
+    for read in (read_volume, open_stack):
+        with warnings.catch_warnings(), pytest.raises(InputError, match=message) as caught:
+            warnings.simplefilter("error")
+            read(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_missing(tmp_path):
+    check(tmp_path / "none.mrc", "no such MRC file")
+    check(tmp_path, "is a folder")
+
+
+def test_empty(bad):
+    check(bad(b""), "is empty")
+
+
+@pytest.mark.parametrize("length", [1, 500, 1023])
+def test_shorter_than_a_header(raw, bad, length):
+    check(bad(raw[:length]), f"{length} bytes are too few")
+
+
+@pytest.mark.parametrize("length", [1024, 1025, 3071])
+def test_truncated(raw, bad, length):
+    check(
+        bad(raw[:length]), rf"truncated MRC file, 8 x 8 x 8 values of float32 need 3072 bytes.*has {length}"
+    )
+
+
+def test_of_another_kind(bad):
+    check(bad(b"data_particles\n\nloop_\n_rlnImageName #1\n" * 100), "not an MRC file")
+    check(bad(bytes(4096)), "not an MRC file")
+    check(bad(np.random.default_rng(0).bytes(4096)), "not an MRC file")
+    check(bad(b"\x89HDF\r\n\x1a\n" + bytes(4000)), "not an MRC file")
+
+
+@pytest.mark.parametrize("mode", [3, 4, 5, 7, 101, -1])
+def test_modes_that_are_not_real_numbers(raw, bad, mode):
+    check(bad(set_int(raw, MODE, mode)), f"mode {mode} is not supported")
+
+
+@pytest.mark.parametrize("offset", [NX, NY, NZ])
+@pytest.mark.parametrize("value", [0, -5])
+def test_no_size(raw, bad, offset, value):
+    check(bad(set_int(raw, offset, value)), "not an MRC file")
+
+
+@pytest.mark.parametrize("offset", [NX, NY, NZ, NSYMBT])
+def test_huge_claims_allocate_nothing(raw, bad, offset):
+    path = bad(set_int(raw, offset, 2**31 - 1))
+    tracemalloc.start()
+    check(path, "truncated MRC file")
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_huge_claims_in_all_three_sizes(raw, bad):
+    for offset in (NX, NY, NZ):
+        set_int(raw, offset, 2**31 - 1)
+    check(bad(raw), "truncated MRC file")
+
+
+def test_huge_claims_in_a_gzipped_file_allocate_little(raw, tmp_path):
+    path = tmp_path / "a.mrc.gz"
+    path.write_bytes(gzip.compress(bytes(set_int(raw, NZ, 2**31 - 1))))
+    with pytest.raises(InputError, match="truncated MRC file"):
+        read_volume(path)
+    path.write_bytes(gzip.compress(bytes(set_int(raw, NZ, 30000))))  # within what gzip could hold
+    tracemalloc.start()
+    with pytest.raises(InputError, match="truncated MRC file, 8 x 8 x 30000"):
+        read_volume(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**22  # of 7.7 MB claimed
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("length", [1, 9, 12, 200, 900, -9, -1])
+def test_truncated_gzip(tmp_path, length):
+    write_volume(tmp_path / "a.mrc.gz", noise(8), 1.0)
+    path = tmp_path / "b.mrc.gz"
+    path.write_bytes((tmp_path / "a.mrc.gz").read_bytes()[:length])
+    with pytest.raises(InputError, match=r"b\.mrc\.gz: "):
+        read_volume(path)
+
+
+def test_damaged_gzip(tmp_path):
+    write_volume(tmp_path / "a.mrc.gz", noise(8), 1.0)
+    raw = bytearray((tmp_path / "a.mrc.gz").read_bytes())
+    raw[len(raw) // 2] ^= 0xFF
+    (tmp_path / "a.mrc.gz").write_bytes(raw)
+    with pytest.raises(InputError, match=r"damaged gzip|truncated"):
+        read_volume(tmp_path / "a.mrc.gz")
+
+
+def test_gzipped_stack(tmp_path):
+    write_volume(tmp_path / "a.mrcs.gz", noise(8), 1.0)
+    with pytest.raises(InputError, match="unpack it first"):
+        open_stack(tmp_path / "a.mrcs.gz")
+
+
+def test_oblong_images(tmp_path):
+    write_volume(tmp_path / "a.mrcs", np.ones((3, 8, 10)), 1.0)
+    with pytest.raises(InputError, match="not square, 10 x 8 pixels"):
+        open_stack(tmp_path / "a.mrcs")
+
+
+def test_oblong_pixels(raw, bad):
+    raw[CELLA : CELLA + 4] = struct.pack("<f", 14.0)
+    check(bad(raw), "pixels are not square, 1.75 x 1.5")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -3.0, 0.0])
+def test_a_senseless_cell_is_no_pixel_size(raw, bad, value):
+    raw[CELLA : CELLA + 12] = struct.pack("<3f", value, value, value)
+    assert read_array(bad(raw))[1] is None
+    assert open_stack(bad(raw)).pixel_size is None
+
+
+def test_senseless_axes(raw, bad):
+    with pytest.raises(InputError, match="axes"):
+        read_volume(bad(set_int(raw, MAPC, 2)))
+
+
+def test_old_files_without_a_name_need_the_right_size(raw, bad):
+    raw[MAP : MACHST + 4] = bytes(8)
+    np.testing.assert_array_equal(read_volume(bad(raw))[0], noise(8))
+    check(bad(raw + b"\0"), "not an MRC file")
+    check(bad(raw[:-1]), "not an MRC file")
+
+
+def test_a_wrong_machine_stamp_is_seen_through(raw, bad):
+    for stamp in (b"\x11\x11\0\0", b"\0\0\0\0", b"\x44\x41\0\0"):
+        raw[MACHST : MACHST + 4] = stamp
+        np.testing.assert_array_equal(read_volume(bad(raw))[0], noise(8))
+
+
+def test_more_bytes_than_values_is_worth_a_warning(raw, bad):
+    with pytest.warns(InputWarning, match=r"bad\.mrc: 100 bytes after the values"):
+        volume, _ = read_volume(bad(raw + bytes(100)))
+    np.testing.assert_array_equal(volume, noise(8))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(np.nan, r"NaN \(2 of 512"), (np.inf, r"Inf \(2 of 512"), (-np.inf, "Inf"), (None, "zero everywhere")],
+)
+def test_values_no_volume_may_have(raw, bad, value, message):
+    volume = noise(8) * (value is not None)
+    if value is not None:
+        volume[3, 4, 5:7] = value
+    path = bad(raw[:1024] + volume.astype("<f4").tobytes())
+    with pytest.raises(InputError, match=message) as caught:
+        read_volume(path)
+    assert "bad.mrc" in str(caught.value)
+
+
+def test_a_stack_cut_after_it_was_opened(tmp_path):
+    write_stack(tmp_path / "a.mrcs", noise(3), 1.0)
+    stack = open_stack(tmp_path / "a.mrcs")
+    (tmp_path / "a.mrcs").write_bytes((tmp_path / "a.mrcs").read_bytes()[:1100])
+    with pytest.raises(InputError, match="changed since it was opened"):
+        stack[0]
+    (tmp_path / "a.mrcs").unlink()
+    with pytest.raises(InputError, match="changed since it was opened"):
+        stack[1]

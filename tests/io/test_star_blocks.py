@@ -1,0 +1,95 @@
+"""Plain STAR files: what is well-formed comes back, what is not gives one InputError."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_files import loop, noise
+
+from cryoinv.errors import InputError
+from cryoinv.io import read_star, write_star, write_volume
+
+
+def test_round_trip_of_tables_and_single_values(tmp_path):
+    table = pd.DataFrame(
+        {
+            "rlnSpectralIndex": range(4),
+            "rlnReferenceTau2": [1e-12, 1 / 3, 0.0, 123456.789],
+            "rlnGroupName": list("abcd"),
+        }
+    )
+    general = {"rlnTau2FudgeFactor": 4.0, "rlnOriginalImageSize": 64, "rlnExtReconsResult": "out/a.mrc"}
+    write_star(tmp_path / "a.star", {"general": general, "tau2": table})
+    back = read_star(tmp_path / "a.star")
+    assert back["general"] == general
+    pd.testing.assert_frame_equal(back["tau2"], table, check_dtype=False, rtol=1e-8)
+
+
+def test_equal_tables_give_equal_files(tmp_path):
+    for name in "ab":
+        write_star(tmp_path / name, {"general": {"rlnPixelSize": 1.5}})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a").read_text().startswith("# version 30001\n\ndata_general\n")
+
+
+def test_names_stay_text(tmp_path):
+    columns = {"rlnMicrographName": ["0012", "1e5", "nan"], "rlnX": [1, 2, 3]}
+    (tmp_path / "a.star").write_text(loop("", columns))
+    block = read_star(tmp_path / "a.star")[""]
+    assert list(block["rlnMicrographName"].iloc[:2]) == ["0012", "1e5"]
+    assert block["rlnX"].dtype.kind == "i"
+
+
+def test_windows_line_ends_and_byte_order_mark(tmp_path):
+    text = loop("a", {"rlnX": [1, 2]}).lstrip()
+    (tmp_path / "a.star").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert list(read_star(tmp_path / "a.star")["a"]["rlnX"]) == [1, 2]
+
+
+def test_a_replaced_file_is_read_anew(tmp_path):
+    for value in (1, 2):
+        write_star(tmp_path / "a.star", {"general": {"rlnX": value}})
+        assert read_star(tmp_path / "a.star")["general"]["rlnX"] == value
+
+
+BAD = {
+    "empty": (b"", "is empty"),
+    "spaces": (b" \n \n", "no data_ block"),
+    "text": (b"hello\nworld\n", "no data_ block"),
+    "binary": (b"data_a\0\n\nloop_\n_x #1\n1\n", "binary"),
+    "latin-1": ("data_a\n\nloop_\n_x #1\nfår\n".encode("latin-1"), r"byte \d+ is not UTF-8"),
+    "carriage returns": (b"data_a\r\rloop_\r_x #1\r1\r2\r", "carriage returns"),
+    "ragged": (b"data_a\n\nloop_\n_x #1\n_y #2\n1 2\n1 2 3\n", "not a well-formed STAR file"),
+    "too few": (b"data_a\n\nloop_\n_x #1\n_y #2\n1\n2\n", "not a well-formed STAR file"),
+    "header only": (b"data_a", "not a well-formed STAR file"),
+    "odd values": (b"data_a\n\n_x 1 2 3\n", "not a well-formed STAR file"),
+    "no labels": (b"data_a\n\nloop_\n1 2\n", "not a well-formed STAR file"),
+    "open quote": (b'data_a\n\n_x "1\n', "not a well-formed STAR file"),
+    "twice": (b"data_a\n\nloop_\n_x #1\n_x #2\n1 2\n", "column x appears twice in block data_a"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_files(tmp_path, kind):
+    content, message = BAD[kind]
+    (tmp_path / "bad.star").write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        read_star(tmp_path / "bad.star")
+    assert "bad.star" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_kinds_of_file(tmp_path):
+    write_volume(tmp_path / "a.mrc", noise(8), 1.0)
+    with pytest.raises(InputError, match=r"a\.mrc: not a STAR file"):
+        read_star(tmp_path / "a.mrc")
+    np.savez(tmp_path / "a.npz", a=np.arange(3))
+    with pytest.raises(InputError, match="not a STAR file"):
+        read_star(tmp_path / "a.npz")
+    with pytest.raises(InputError, match="no such STAR file"):
+        read_star(tmp_path / "none.star")
+
+
+def test_nothing_is_written_where_writing_fails(tmp_path):
+    with pytest.raises(InputError, match="no folder"):
+        write_star(tmp_path / "no" / "a.star", {"general": {"rlnX": 1}})
+    assert not list(tmp_path.iterdir())
