@@ -120,17 +120,17 @@ class TrilinearInterpolation:
         sum without interpolation, while what lies between it and the first shell is extrapolated. A constant is
         added that restores that sum; otherwise the map's mean comes out nearly a fifth low.
         """
-        volume = self._crop(centred_irfft(spectrum, self.box)) / self.window(spectrum)
-        if self.padding == 1:
-            return volume
-        total = self.box**1.5 * spectrum[..., 0, 0, 0].real
-        return volume + ((total - volume.sum((-3, -2, -1))) / self.n**3)[..., None, None, None]
+        volume, window = self._crop(centred_irfft(spectrum, self.box)), self.window(spectrum)
+        if self.padding > 1:
+            lacking = self.box**1.5 * spectrum[0, 0, 0].real - (volume / window).sum()
+            volume = volume + lacking / (1 / window).sum()
+        return volume / window
 
     def from_volume(self, volume: torch.Tensor) -> torch.Tensor:
         """Spectrum on the padded grid that `to_volume` maps to the given volume."""
         spectrum = centred_rfft(self._pad(volume * self.window(volume)))
         if self.padding > 1:
-            spectrum[..., 0, 0, 0] = (volume.sum((-3, -2, -1)) / self.box**1.5).to(spectrum.dtype)
+            spectrum[0, 0, 0] = volume.sum() / self.box**1.5
         return spectrum
 
     def _pad(self, volume: torch.Tensor) -> torch.Tensor:

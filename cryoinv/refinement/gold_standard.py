@@ -46,8 +46,13 @@ class HalfMaps:
 
 
 def resolution_of(fsc: torch.Tensor, n: int, pixel_size: float, threshold: float = 0.143) -> Resolution:
-    """Resolution at which an FSC falls below a threshold; shells that images cannot fill are left out."""
-    return resolution_at(fsc[: (n - 1) // 2 + 1], threshold, n, pixel_size)
+    """Resolution at which an FSC falls below a threshold.
+
+    The Nyquist shell of an even box, which images do not fill, is taken to be like the last one they do.
+    """
+    curve = fsc.clone()
+    curve[n // 2] = curve[(n - 1) // 2]
+    return resolution_at(curve, threshold, n, pixel_size)
 
 
 def tau2_from_fsc(fsc: torch.Tensor, statistics: SufficientStatistics) -> torch.Tensor:

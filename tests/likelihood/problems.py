@@ -47,14 +47,16 @@ def direct_slices(volume, rotations, pixels):
 
 
 def simulate(volume, count, variance, seed=0, shifts=None):
-    """Images (count, n, n) by direct sums, unit scale, white noise; rotations and shifts in pixels."""
+    """Images (count, n, n) of exact projections with white noise, and their rotations; shifts in pixels."""
+    from cryoinv.operators.nufft import nufft_type2
     from cryoinv.operators.pixels import FourierDisc
 
     rng = np.random.default_rng(seed)
     n = volume.shape[0]
     rotations = random_rotations(count, rng)
     disc = FourierDisc(n)
-    values = direct_slices(volume, rotations, disc.pixels)
+    points = 2 * np.pi / n * np.einsum("mji,pj->mpi", rotations[:, :2], disc.pixels.numpy())
+    values = nufft_type2(volume, torch.as_tensor(points.reshape(-1, 3)), 1e-12).reshape(count, -1) / n
     shifts = np.zeros((count, 2)) if shifts is None else shifts
     angle = -2 * np.pi / n * (torch.as_tensor(shifts) @ disc.pixels.double().T)
     return to_images(values * torch.exp(1j * angle), disc) + rng.normal(size=(count, n, n)) * np.sqrt(variance), rotations
@@ -62,15 +64,8 @@ def simulate(volume, count, variance, seed=0, shifts=None):
 
 def to_images(values, disc):
     """Real images (m, n, n) of disc values (m, P)."""
-    n = disc.n
-    spectrum = torch.zeros(len(values), n * (n // 2 + 1), dtype=torch.complex128)
-    spectrum[:, disc.index] = values
-    spectrum = spectrum.reshape(-1, n, n // 2 + 1)
-    for ky in range(1, n):
-        mate = spectrum[:, (-ky) % n, 0]
-        if ky > (n - 1) // 2:
-            spectrum[:, ky, 0] = mate.conj()
-    return torch.fft.fftshift(torch.fft.irfft2(spectrum, s=(n, n), norm="ortho"), dim=(-2, -1)).numpy()
+    spectra = disc.place(values)
+    return torch.fft.fftshift(torch.fft.irfft2(spectra, s=(disc.n,) * 2, norm="ortho"), dim=(-2, -1)).numpy()
 
 
 def brute_force(transforms, slices, tables, ctf, sigma2, weights, log_prior):

@@ -1,0 +1,161 @@
+"""The steps of a refinement, each against what it must give."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from cryoinv.errors import InputError
+from cryoinv.geometry import PointGroup, Poses
+from cryoinv.likelihood import FourierImages, PosteriorSummary, known_pose_statistics
+from cryoinv.noise import RadialGaussianNoise
+from cryoinv.operators.interpolation import TrilinearInterpolation
+from cryoinv.refinement import RefinementSettings
+from cryoinv.refinement.gold_standard import HalfMaps, join_low_resolution, low_pass, tau2_from_fsc
+from cryoinv.refinement.halves import split_halves
+from cryoinv.refinement.reference import estimate_diameter, fit_grey_scale
+from cryoinv.refinement.schedule import Schedule
+from cryoinv.refinement.state import RefinementState
+from cryoinv.spaces.spectrum import centred_rfft, radial_mean
+
+from ..likelihood.problems import ArrayParticles, random_volume, simulate
+
+N = 16
+
+
+def known(seed, count=40, variance=1.0):
+    images, rotations = simulate(random_volume(N), count, variance, seed=seed)
+    fourier = FourierImages(ArrayParticles(images, pixel_size=3.0))
+    noise = RadialGaussianNoise.white(max(variance, 1e-3), N // 2 + 1)
+    return known_pose_statistics(fourier, noise, Poses(rotations), TrilinearInterpolation(N))
+
+
+def test_halves_come_from_the_file_or_are_even():
+    np.testing.assert_array_equal(split_halves(3, np.array([1, 2, 1])), [1, 2, 1])
+    assert sorted(np.bincount(split_halves(11))[1:]) == [5, 6]
+    np.testing.assert_array_equal(split_halves(50, seed=3), split_halves(50, seed=3))
+    assert (split_halves(50, seed=3) != split_halves(50, seed=4)).any()
+
+
+@pytest.mark.parametrize("given", [[1, 1, 1], [0, 1, 2], [3, 1, 2]])
+def test_halves_that_are_none_are_refused(given):
+    with pytest.raises(InputError, match="half-set|rlnRandomSubset"):
+        split_halves(3, np.array(given))
+
+
+def test_a_single_particle_cannot_be_split():
+    with pytest.raises(InputError, match="half-set 2 is empty"):
+        split_halves(1)
+
+
+def test_tau2_follows_equation_12():
+    statistics = known(0)
+    fsc = torch.linspace(1, -0.2, N // 2 + 1)
+    clipped = fsc.double().clamp(0.001, 0.999)
+    mean = statistics.shell_mean(statistics.weight)
+    filled = mean > 0
+    tau2 = tau2_from_fsc(fsc, statistics)
+    torch.testing.assert_close(tau2[filled], (clipped / (1 - clipped) / mean)[filled])
+    assert (tau2 > 0).all() and torch.isfinite(tau2).all()
+
+
+def test_joining_averages_low_shells_and_leaves_the_rest():
+    first, second = known(0), known(1)
+    joined = join_low_resolution((first, second), N * 3.0 / 3)  # shells 0 to 3
+    low = first.expand(torch.arange(N // 2 + 1) <= 3)
+    for name in ("data", "weight"):
+        a, b = getattr(first, name), getattr(second, name)
+        for half, own in zip(joined, (a, b), strict=True):
+            got = getattr(half, name)
+            torch.testing.assert_close(got[low], ((a + b) / 2)[low])
+            torch.testing.assert_close(got[~low], own[~low])
+    assert join_low_resolution((first, second), 0.0) == (first, second)
+
+
+def test_half_maps_of_the_same_object_agree_and_of_noise_do_not():
+    mask = torch.ones(N, N, N)
+    same = HalfMaps.of((known(0, 200, 0.01), known(1, 200, 0.01)), mask)
+    assert float(same.fsc[1:6].min()) > 0.95
+    assert same.resolution(3.0).angstrom < 9
+    noise = HalfMaps.of((known(0, 20, 1e6), known(1, 20, 1e6)), mask)
+    assert float(noise.fsc[3:].abs().max()) < 0.5
+
+
+def test_low_pass_keeps_low_and_removes_high_shells():
+    volume = torch.randn(N, N, N)
+    passed = low_pass(volume, 3.0, 12.0)  # shell 4
+    before, after = radial_mean(centred_rfft(volume).abs() ** 2, N), radial_mean(centred_rfft(passed).abs() ** 2, N)
+    torch.testing.assert_close(after[:3], before[:3])
+    assert float(after[6:].max()) < 1e-9
+    assert 0.1 < float(after[4] / before[4]) < 0.5
+
+
+def test_diameter_of_a_ball_is_found():
+    axis = torch.arange(40.0) - 20
+    ball = ((axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt() < 9).float()
+    assert 17 * 2 < estimate_diameter(ball, 2.0) < 22 * 2
+
+
+@pytest.mark.parametrize("factor", [1.0, 25.0, 0.02, -3.0])
+def test_grey_scale_of_an_arbitrary_reference_is_found(factor, caplog):
+    volume = random_volume(N)
+    images, _ = simulate(volume, 60, 0.05, seed=2)
+    fourier = FourierImages(ArrayParticles(images))
+    noise = RadialGaussianNoise.white(0.05, N // 2 + 1)
+    with caplog.at_level(logging.WARNING):
+        scale = fit_grey_scale(
+            (volume / factor).float(), fourier, noise, TrilinearInterpolation(N), 5.0, PointGroup("C1"), 0.0
+        )
+    assert scale.factor == pytest.approx(factor, rel=0.15)
+    assert scale.gain > 0
+    assert ("contrast is opposite" in caplog.text) == (factor < 0)
+
+
+def summary(mass):
+    return PosteriorSummary(*[np.arange(4)] + [None] + [np.full(4, mass)] * 4)
+
+
+def test_schedule_goes_finer_while_the_posterior_is_narrower_and_then_stops():
+    settings, schedule = RefinementSettings(), Schedule()
+    schedule.advance(settings, 5, 100, summary(0.5))
+    assert schedule.stage == 0
+    schedule.advance(settings, 5, 99, summary(0.5))
+    assert schedule.stage == 1 and schedule.step_degrees(settings) == 7.5
+    for _ in range(3):
+        schedule.advance(settings, 5.2, 3.0, summary(0.5))
+    assert schedule.stage == 2 and not schedule.converged
+    for _ in range(3):
+        schedule.advance(settings, 5.2, 3.0, summary(0.05))
+    assert schedule.converged
+
+
+def test_schedule_does_not_stay_in_global_search_for_ever():
+    settings, schedule = RefinementSettings(global_iterations=3), Schedule()
+    for i in range(3):
+        schedule.advance(settings, 5 + 2 * i, 100 / 2**i, summary(0.5))
+    assert schedule.stage == 1
+
+
+def test_a_checkpoint_comes_back_as_it_was_and_only_for_the_same_run(tmp_path):
+    poses = Poses(Rotation.random(3, random_state=0).as_matrix(), np.arange(6.0).reshape(3, 2))
+    state = RefinementState(
+        (torch.randn(4, 4, 4), torch.randn(4, 4, 4)), RadialGaussianNoise.white(2.0, 3), poses,
+        Schedule(1, 1, 5.0, 2.0, 3), 12.5, 4, [{"iteration": 1}], 50.0, 7.0,
+    )
+    path = tmp_path / "checkpoint.npz"
+    state.save(path, "abc")
+    back = RefinementState.load(path, "abc")
+    for a, b in zip(state.references, back.references, strict=True):
+        torch.testing.assert_close(a, b)
+    np.testing.assert_array_equal(back.poses.rotations, poses.rotations)
+    np.testing.assert_array_equal(back.poses.shifts, poses.shifts)
+    assert (back.schedule, back.window, back.iteration, back.history) == (
+        state.schedule, 12.5, 4, [{"iteration": 1}])
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.npz"]
+    with pytest.raises(InputError, match="other particles"):
+        RefinementState.load(path, "abd")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        RefinementState.load(path, "abc")
