@@ -92,7 +92,9 @@ def write_particles_star(
         table = table.drop(columns=_POSE_PRIORS, errors="ignore")
         new.update(poses.to_relion())
     if random_subset is not None:
-        new["rlnRandomSubset"] = np.asarray(random_subset, dtype=np.int64)
+        new["rlnRandomSubset"] = subset = np.asarray(random_subset, dtype=np.int64)
+        if not np.isin(subset, (1, 2)).all():
+            raise InputError(f"{path}: a half-set is neither 1 nor 2")
     new.update(extra_columns or {})
     _check_columns(path, new, len(table))
     # One concatenation: a column at a time fragments a wide table.
@@ -111,6 +113,10 @@ def _check_columns(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             row = int(np.argmin(np.isfinite(values)))
             raise InputError(f"{path}: column {label} is {values[row]} for particle {row + 1}")
+        if values.dtype.kind in "OUT" and not all(re.fullmatch(r"\S+", str(value)) for value in values):
+            raise InputError(
+                f"{path}: an entry of column {label} is empty or has spaces, which RELION cannot read"
+            )
 
 
 def _tables_of_stack(stack: ParticleStack, path: Path) -> "tuple[pd.DataFrame, pd.DataFrame]":

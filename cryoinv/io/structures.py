@@ -103,9 +103,9 @@ def read_structure(path: str | os.PathLike[str]) -> AtomicModel:
     path = existing_file(path, "structure")
     try:
         structure = gemmi.read_structure(str(path), format=gemmi.CoorFormat.Detect)
+        atoms = [kept for chain in (structure[0] if len(structure) else ()) for kept in _kept_atoms(chain)]
     except Exception as error:  # gemmi raises RuntimeError, ValueError, IndexError, UnicodeDecodeError, ...
         raise InputError(f"{path}: not a PDB or mmCIF file ({str(error).splitlines()[0]})") from None
-    atoms = [kept for chain in (structure[0] if len(structure) else ()) for kept in _kept_atoms(chain)]
     known = [(atom, occupancy) for atom, occupancy in atoms if atom.element.atomic_number > 0]
     if not known:
         raise InputError(f"{path}: holds no atoms (is it a PDB or mmCIF file of coordinates?)")
