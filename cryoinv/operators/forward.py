@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from cryoinv.errors import InputError
@@ -129,11 +128,11 @@ class ForwardModel(TorchOperator):
 
 
 def _flat(values: Tensor) -> Tensor:
-    return values.reshape(-1, values.shape[-2] * values.shape[-1])
+    return values.reshape(-1, *values.shape[-2:]).flatten(1)
 
 
 def _rows(values: Tensor, batch, ndim: int) -> Tensor:
     """Rows of a batch; what serves all images is kept whole."""
     if values.ndim < ndim or len(values) == 1:
         return values
-    return values[torch.as_tensor(batch) if isinstance(batch, (list, tuple)) else batch]
+    return values[batch]

@@ -51,9 +51,7 @@ def soft_sphere(
     tensor(5.)
     """
     if radius_pixels < 0 or edge_pixels < 0:
-        raise InputError(
-            f"mask radius is {radius_pixels}, its edge {edge_pixels} pixels; expected at least 0"
-        )
+        raise InputError(f"mask radius {radius_pixels} and edge {edge_pixels} must not be negative")
     squares = (torch.arange(n, dtype=torch.float64, device=device) - n // 2) ** 2
     radius = torch.stack(torch.meshgrid(*[squares] * ndim, indexing="ij")).sum(0).sqrt()
     # A hard edge (width 0) keeps the pixels at the radius itself.

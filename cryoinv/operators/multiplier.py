@@ -34,8 +34,10 @@ class Multiplier(TorchOperator):
         super().__init__(space, space)
         dtype = space.dtype if values.is_complex() else space.real_dtype
         self.values = values.to(space.device, dtype)
-        if tuple(self.values.expand(space.shape).shape) != space.shape:
-            raise ValueError(f"multiplier has shape {tuple(values.shape)}, expected one for {space.shape}")
+        try:
+            self.values.expand(space.shape)
+        except RuntimeError:
+            raise ValueError(f"multiplier has shape {tuple(values.shape)}, expected one for {space.shape}") from None
 
     @functools.cached_property
     def conjugate(self) -> Tensor:

@@ -83,7 +83,7 @@ class FourierDisc:
 
         With P for `place`, c for the result: :math:`\langle P v, y \rangle = \mathrm{Re} \sum_p v_p \bar c_p`.
         """
-        flat = spectra.reshape(len(spectra), -1)
+        flat = spectra.flatten(1)
         values = flat[:, self.index]
         mean = (values[:, self._paired] + flat[:, self._mates].conj()) / 2
         return values.index_copy(1, self._paired, mean) * self.weights.to(values.real.dtype)
