@@ -64,9 +64,7 @@ def split_image_names(names: "pd.Series | np.ndarray", where: str) -> ImageNames
     parts = text.str.partition("@")
     single = (parts[1] == "").to_numpy()
     files = parts[2].where(~single, parts[0])
-    numbers = pd.to_numeric(parts[0].where(~single, "1"), errors="coerce").to_numpy(
-        np.float64, na_value=np.nan
-    )
+    numbers = pd.to_numeric(parts[0].where(~single, "1"), errors="coerce").to_numpy(np.float64, na_value=np.nan)
     wrong = ~((numbers >= 1) & (numbers == np.floor(numbers)) & (numbers < 2**53)) | (files == "").to_numpy()
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -84,9 +82,7 @@ def rename_files(names: "pd.Series", files: list[str], file_index: np.ndarray) -
     return prefix + np.array(files, dtype=object)[file_index]
 
 
-def find_image_file(
-    name: str, folder: str | os.PathLike[str], use_working_folder: bool = True
-) -> Path | None:
+def find_image_file(name: str, folder: str | os.PathLike[str], use_working_folder: bool = True) -> Path | None:
     """Find a stack: absolute, else from the STAR's folder, its parents, the working folder.
 
     Parameters

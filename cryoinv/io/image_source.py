@@ -152,8 +152,7 @@ def open_images(names: ImageNames, star: Path) -> FileImages:
     for stack in stacks:
         if stack.n != stacks[0].n:
             raise InputError(
-                f"{star}: box sizes differ, {stacks[0].n} pixels in {stacks[0].path}"
-                f" but {stack.n} in {stack.path}"
+                f"{star}: box sizes differ, {stacks[0].n} pixels in {stacks[0].path} but {stack.n} in {stack.path}"
             )
     counts = np.array([len(stack) for stack in stacks])
     beyond = names.sections >= counts[names.file_index]
@@ -161,8 +160,7 @@ def open_images(names: ImageNames, star: Path) -> FileImages:
         row = int(np.argmax(beyond))
         stack = stacks[names.file_index[row]]
         raise InputError(
-            f"{star}: row {row + 1} asks for image {names.sections[row] + 1} of {stack.path},"
-            f" which has {len(stack)}"
+            f"{star}: row {row + 1} asks for image {names.sections[row] + 1} of {stack.path}, which has {len(stack)}"
         )
     source = FileImages(stacks, names.file_index, names.sections)
     refuse_duplicates(source, str(star))
@@ -179,6 +177,4 @@ def refuse_duplicates(source: ImageSource, where: str) -> None:
     if same.any():
         place = int(np.argmax(same))
         first, second = order[place], order[place + 1]
-        raise InputError(
-            f"{where}: rows {first + 1} and {second + 1} are the same particle ({source.describe(first)})"
-        )
+        raise InputError(f"{where}: rows {first + 1} and {second + 1} are the same particle ({source.describe(first)})")

@@ -36,9 +36,7 @@ def match_particles(a: ParticleStack, b: ParticleStack) -> np.ndarray:
     """
     import pandas as pd
 
-    files = {
-        name: code for code, name in enumerate(dict.fromkeys([*a.source.keys()[0], *b.source.keys()[0]]))
-    }
+    files = {name: code for code, name in enumerate(dict.fromkeys([*a.source.keys()[0], *b.source.keys()[0]]))}
 
     def keys(stack: ParticleStack) -> pd.MultiIndex:
         names, file_index, sections = stack.source.keys()
@@ -48,7 +46,5 @@ def match_particles(a: ParticleStack, b: ParticleStack) -> np.ndarray:
     missing = np.flatnonzero(rows < 0)
     if len(missing):
         first = a.source.describe(int(missing[0]))
-        raise InputError(
-            f"{len(missing)} of {len(a)} particles are not in the other set, the first is {first}"
-        )
+        raise InputError(f"{len(missing)} of {len(a)} particles are not in the other set, the first is {first}")
     return rows

@@ -271,9 +271,7 @@ class StackWriter(AbstractContextManager["StackWriter"]):
     4
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], count: int, n: int, pixel_size: float, dtype: str = "float32"
-    ):
+    def __init__(self, path: str | os.PathLike[str], count: int, n: int, pixel_size: float, dtype: str = "float32"):
         if dtype not in ("float32", "float16"):
             raise InputError(f"{path}: a stack is written as float32 or float16, not {dtype}")
         if count < 1 or n < 1 or not pixel_size > 0:
@@ -343,9 +341,7 @@ class StackWriter(AbstractContextManager["StackWriter"]):
         self._stream.write(header)
 
 
-def write_stack(
-    path: str | os.PathLike[str], images: ArrayLike, pixel_size: float, dtype: str = "float32"
-) -> None:
+def write_stack(path: str | os.PathLike[str], images: ArrayLike, pixel_size: float, dtype: str = "float32") -> None:
     """Write images as an MRC stack, whole or not at all.
 
     Parameters

@@ -149,8 +149,7 @@ def _parse(path: Path, raw: bytes, compressed: bool, version: tuple[int, int, in
     grid = [int(fields[name]) for name in ("mx", "my", "mz")]
     cell = [float(fields["cella"][axis]) for axis in "xyz"]
     voxel = [
-        length / count if count > 0 and np.isfinite(length) else 0.0
-        for length, count in zip(cell, grid, strict=True)
+        length / count if count > 0 and np.isfinite(length) else 0.0 for length, count in zip(cell, grid, strict=True)
     ]
     axes = tuple(int(fields[name]) for name in ("mapc", "mapr", "maps"))
     dtype = np.dtype(dtype_from_mode(mode))

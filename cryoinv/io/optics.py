@@ -67,9 +67,7 @@ class OpticsGroup:
             raise InputError(f"optics group {self.name}: voltage {self.voltage} is none in kV")
         if self.amplitude_contrast is not None and not 0 <= self.amplitude_contrast <= 1:
             contrast = self.amplitude_contrast
-            raise InputError(
-                f"optics group {self.name}: amplitude contrast {contrast} is not between 0 and 1"
-            )
+            raise InputError(f"optics group {self.name}: amplitude contrast {contrast} is not between 0 and 1")
 
     @property
     def has_ctf(self) -> bool:
@@ -152,9 +150,7 @@ def split_optics(particles: "pd.DataFrame", where: str) -> "tuple[pd.DataFrame, 
     """
     import pandas as pd
 
-    shared = {
-        column: numbers(particles, column, where) for column in _COLUMNS.values() if column in particles
-    }
+    shared = {column: numbers(particles, column, where) for column in _COLUMNS.values() if column in particles}
     if "rlnImagePixelSize" not in shared:
         if "rlnPixelSize" in particles:
             shared["rlnImagePixelSize"] = numbers(particles, "rlnPixelSize", where)
@@ -163,9 +159,7 @@ def split_optics(particles: "pd.DataFrame", where: str) -> "tuple[pd.DataFrame, 
             with np.errstate(divide="ignore", invalid="ignore"):
                 pixel_size = detector * _MICROMETRE / numbers(particles, "rlnMagnification", where)
             if not np.isfinite(pixel_size).all():
-                raise InputError(
-                    f"{where}: rlnMagnification of row {np.argmin(np.isfinite(pixel_size)) + 1} is 0"
-                )
+                raise InputError(f"{where}: rlnMagnification of row {np.argmin(np.isfinite(pixel_size)) + 1} is 0")
             shared["rlnImagePixelSize"] = pixel_size
     settings = pd.DataFrame(shared, index=particles.index)
     group = settings.groupby(list(shared), sort=False).ngroup() if shared else 0

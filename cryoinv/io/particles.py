@@ -177,9 +177,7 @@ class ParticleStack:
         if wanted.dtype == bool and wanted.shape == (count,):
             return np.flatnonzero(wanted)
         if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "iu"):
-            raise InputError(
-                f"particle indices are {wanted.dtype} of shape {wanted.shape}, expected integers (k,)"
-            )
+            raise InputError(f"particle indices are {wanted.dtype} of shape {wanted.shape}, expected integers (k,)")
         if wanted.size and not -count <= wanted.min() <= wanted.max() < count:
             raise InputError(f"no particle {wanted.min()} or {wanted.max()} (from 0) among {count}")
         return np.where(wanted < 0, wanted + count, wanted).astype(np.int64)
@@ -294,9 +292,7 @@ class ParticleStack:
         if images.ndim != 3 or images.shape[1] != images.shape[2] or not images.size:
             raise InputError(f"images have shape {images.shape}, expected (m, n, n)")
         count = len(images)
-        given = (
-            [f"{row + 1:06d}@particles.mrcs" for row in range(count)] if image_names is None else image_names
-        )
+        given = [f"{row + 1:06d}@particles.mrcs" for row in range(count)] if image_names is None else image_names
         names = np.array(given, dtype=object)
         group = np.zeros(count) if optics_group is None else optics_group
 

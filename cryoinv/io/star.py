@@ -90,9 +90,7 @@ class ParticleTable:
         known = np.isin(subset, (1, 2))
         if not known.all():
             row = int(np.argmin(known))
-            raise InputError(
-                f"{self.path}: rlnRandomSubset of row {row + 1} is {subset[row]:g}, expected 1 or 2"
-            )
+            raise InputError(f"{self.path}: rlnRandomSubset of row {row + 1} is {subset[row]:g}, expected 1 or 2")
         return subset.astype(np.int64)
 
     def defocus(self) -> np.ndarray | None:
@@ -148,9 +146,7 @@ def _particles_block(path: Path, blocks: dict[str, Any]) -> "pd.DataFrame":
     block = next((blocks[name] for name in names if "rlnImageName" in blocks[name]), None)
     if block is None:
         listed = ", ".join(f"data_{name}" for name in names)
-        raise InputError(
-            f"{path}: column rlnImageName is missing (looked in {listed}), is it a particle file?"
-        )
+        raise InputError(f"{path}: column rlnImageName is missing (looked in {listed}), is it a particle file?")
     table = _as_table(block)
     if table.empty:
         raise InputError(f"{path}: the particle table has no rows")

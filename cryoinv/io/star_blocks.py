@@ -86,9 +86,7 @@ def _text(path: Path) -> str:
     return text
 
 
-def write_star(
-    path: str | os.PathLike[str], blocks: "Mapping[str, pd.DataFrame | Mapping[str, Any]]"
-) -> None:
+def write_star(path: str | os.PathLike[str], blocks: "Mapping[str, pd.DataFrame | Mapping[str, Any]]") -> None:
     """Write blocks as a STAR file that RELION reads, whole or not at all.
 
     Parameters

@@ -114,9 +114,7 @@ def _check_columns(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike
             row = int(np.argmin(np.isfinite(values)))
             raise InputError(f"{path}: column {label} is {values[row]} for particle {row + 1}")
         if values.dtype.kind in "OUT" and not all(re.fullmatch(r"\S+", str(value)) for value in values):
-            raise InputError(
-                f"{path}: an entry of column {label} is empty or has spaces, which RELION cannot read"
-            )
+            raise InputError(f"{path}: an entry of column {label} is empty or has spaces, which RELION cannot read")
 
 
 def _tables_of_stack(stack: ParticleStack, path: Path) -> "tuple[pd.DataFrame, pd.DataFrame]":
@@ -130,8 +128,9 @@ def _tables_of_stack(stack: ParticleStack, path: Path) -> "tuple[pd.DataFrame, p
         optics[column] = made[column].to_numpy()
     table = table.assign(rlnOpticsGroup=optics["rlnOpticsGroup"].to_numpy()[stack.optics_group])
     table["rlnImageName"] = _names_for(stack, path.parent)
-    if set(_PIXEL_ORIGINS) & set(table) and stack.poses is not None:
-        table = table.assign(**stack.poses.to_relion())
+    for column in table.columns.intersection(_PIXEL_ORIGINS):
+        if f"{column}Angst" not in table:
+            table[f"{column}Angst"] = stack.table.column(column) * stack.pixel_size
     return table.drop(columns=_PIXEL_ORIGINS, errors="ignore"), optics
 
 

@@ -17,9 +17,7 @@ def test_names_are_taken_apart():
     assert got.sections.tolist() == [2, 9, 0, 0]
 
 
-@pytest.mark.parametrize(
-    "name", ["0@a", "-1@a", "1.5@a", "x@a", "@a", "1@", "nan@a", "inf@a", "9" * 30 + "@a", ""]
-)
+@pytest.mark.parametrize("name", ["0@a", "-1@a", "1.5@a", "x@a", "@a", "1@", "nan@a", "inf@a", "9" * 30 + "@a", ""])
 def test_impossible_names(name):
     with pytest.raises(InputError, match=r"f: image name '.*' of row 2 "):
         split_image_names(pd.Series(["1@a", name]), "f")
@@ -75,9 +73,7 @@ def test_a_missing_stack_is_named_with_its_row(tmp_path):
     make_stack(tmp_path / "stack.mrcs")
     given = [*names(2), "1@gone.mrcs", "1@lost.mrcs"]
     star = make_star(tmp_path / "a.star", {"rlnImageName": given})
-    with pytest.raises(
-        InputError, match=r"a\.star: there is no stack 'gone\.mrcs', named in row 3.*1 more"
-    ) as caught:
+    with pytest.raises(InputError, match=r"a\.star: there is no stack 'gone\.mrcs', named in row 3.*1 more") as caught:
         ParticleStack.from_star(star)
     assert str(tmp_path) in str(caught.value)
 

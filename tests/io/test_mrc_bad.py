@@ -60,9 +60,7 @@ def test_shorter_than_a_header(raw, bad, length):
 
 @pytest.mark.parametrize("length", [1024, 1025, 3071])
 def test_truncated(raw, bad, length):
-    check(
-        bad(raw[:length]), rf"truncated MRC file, 8 x 8 x 8 values of float32 need 3072 bytes.*has {length}"
-    )
+    check(bad(raw[:length]), rf"truncated MRC file, 8 x 8 x 8 values of float32 need 3072 bytes.*has {length}")
 
 
 def test_of_another_kind(bad):

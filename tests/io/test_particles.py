@@ -64,9 +64,7 @@ def test_images_by_index(star, indices):
         np.testing.assert_array_equal(stack.subset(indices).images(), expected)
 
 
-@pytest.mark.parametrize(
-    "indices", [6, -7, [0, 99], [0.5], np.ones(5, bool), np.zeros((2, 2), int), "1"], ids=str
-)
+@pytest.mark.parametrize("indices", [6, -7, [0, 99], [0.5], np.ones(5, bool), np.zeros((2, 2), int), "1"], ids=str)
 def test_particles_that_are_not_there(star, indices):
     stack = ParticleStack.from_star(star[0])
     with pytest.raises(InputError, match="particle"):
@@ -162,9 +160,7 @@ def test_pixel_size_of_the_header_where_the_star_file_has_none(tmp_path):
     assert stack.pixel_size == stack.optics[0].pixel_size == 2.5
     make_stack(tmp_path / "other.mrcs", pixel_size=3.0)
     star = make_star(tmp_path / "a.star", {"rlnImageName": [*names(), "1@other.mrcs"]}, optics)
-    with pytest.raises(
-        InputError, match=r"pixel sizes differ, 2\.5 Å in .*stack\.mrcs but 3 Å in .*other\.mrcs"
-    ):
+    with pytest.raises(InputError, match=r"pixel sizes differ, 2\.5 Å in .*stack\.mrcs but 3 Å in .*other\.mrcs"):
         ParticleStack.from_star(star)
     raw = bytearray((tmp_path / "stack.mrcs").read_bytes())
     raw[40:52] = bytes(12)
@@ -185,9 +181,7 @@ def test_optics_groups_of_different_pixel_sizes(tmp_path):
     two = {key: value * 2 for key, value in OPTICS.items()}
     two |= {"rlnOpticsGroup": [1, 2], "rlnOpticsGroupName": ["one", "two"], "rlnImagePixelSize": [2.0, 2.1]}
     columns = {"rlnImageName": names(), "rlnOpticsGroup": [1, 2, 1, 2]}
-    refuse(
-        tmp_path, columns, r"pixel sizes differ, 2 Å in optics group one but 2\.1 Å in optics group two", two
-    )
+    refuse(tmp_path, columns, r"pixel sizes differ, 2 Å in optics group one but 2\.1 Å in optics group two", two)
     two["rlnImagePixelSize"] = [2.0, 2.01]
     assert ParticleStack.from_star(make_star(tmp_path / "a.star", columns, two)).pixel_size == 2.0
 
@@ -259,18 +253,14 @@ def test_particles_are_matched_by_image(tmp_path):
     b = ParticleStack.from_star(make_star(tmp_path / "b.star", {"rlnImageName": shuffled}))
     np.testing.assert_array_equal(match_particles(a, b), [2, 3, 4, 0])
     np.testing.assert_array_equal(b.subset(match_particles(a, b)).images(), a.images())
-    with pytest.raises(
-        InputError, match=r"1 of 5 particles are not in the other set.*y.stack\.mrcs: image 2"
-    ):
+    with pytest.raises(InputError, match=r"1 of 5 particles are not in the other set.*y.stack\.mrcs: image 2"):
         match_particles(b, a)
 
 
 def test_in_memory_stacks_check_what_they_are_given():
     images, rotations = noise(), random_rotations(4, np.random.default_rng(0))
     optics = [OpticsGroup("a", 2.0, 300, 2.7, 0.1)]
-    good = ParticleStack.from_arrays(
-        images, 2.0, optics=optics, defocus=np.ones((4, 3)), poses=Poses(rotations)
-    )
+    good = ParticleStack.from_arrays(images, 2.0, optics=optics, defocus=np.ones((4, 3)), poses=Poses(rotations))
     assert good.has_ctf
     for message, arguments in {
         r"\(4, 8, 9\), expected \(m, n, n\)": {"images": np.zeros((4, 8, 9))},

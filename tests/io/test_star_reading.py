@@ -148,9 +148,7 @@ def test_a_magnification_of_zero(tmp_path):
 
 
 def test_effects_that_are_not_modelled_are_said(tmp_path):
-    star = make_star(
-        tmp_path / "a.star", full_columns(), OPTICS | {"rlnBeamTiltX": [0.3], "rlnBeamTiltY": [0]}
-    )
+    star = make_star(tmp_path / "a.star", full_columns(), OPTICS | {"rlnBeamTiltX": [0.3], "rlnBeamTiltY": [0]})
     with pytest.warns(InputWarning, match="ignored: rlnBeamTiltX$"):
         read_particle_table(star)
     identity = {
@@ -175,9 +173,7 @@ def test_a_file_cut_within_its_last_row(tmp_path, lost):
 
 
 def test_other_star_files_are_told_apart(tmp_path):
-    (tmp_path / "a.star").write_text(
-        loop("optics", OPTICS) + loop("micrographs", {"rlnMicrographName": ["a.mrc"]})
-    )
+    (tmp_path / "a.star").write_text(loop("optics", OPTICS) + loop("micrographs", {"rlnMicrographName": ["a.mrc"]}))
     with pytest.raises(InputError, match="data_optics, data_micrographs"):
         read_particle_table(tmp_path / "a.star")
 

@@ -102,6 +102,16 @@ def test_version_30_becomes_31(tmp_path):
     assert "rlnOriginX" not in blocks["particles"]
 
 
+def test_origins_of_version_30_without_angles(tmp_path):
+    make_stack(tmp_path / "stack.mrcs")
+    old = {"rlnImageName": names(), "rlnPixelSize": [2] * 4, "rlnAnglePsi": [30] * 4, "rlnOriginX": [1, 2, 3, 4]}
+    (tmp_path / "a.star").write_text(loop("", old))
+    stack = ParticleStack.from_star(tmp_path / "a.star")
+    assert stack.poses is None
+    write_particles_star(tmp_path / "b.star", stack)
+    assert read_star(tmp_path / "b.star")["particles"]["rlnOriginXAngst"].tolist() == [2, 4, 6, 8]
+
+
 def test_old_priors_do_not_outlive_new_poses(tmp_path):
     make_stack(tmp_path / "stack.mrcs")
     columns = full_columns() | {"rlnAngleTiltPrior": [90] * 4}
@@ -182,9 +192,7 @@ def test_a_star_file_may_replace_itself(stack, tmp_path):
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["betagal_empiar10061_particles_bin2", "empiar_10076_7"])
 def test_real_particles_round_trip(shared_data, tmp_path, name):
-    stack = ParticleStack.from_star(shared_data / "experimental" / "particles" / f"{name}.star").subset(
-        slice(3, 7)
-    )
+    stack = ParticleStack.from_star(shared_data / "experimental" / "particles" / f"{name}.star").subset(slice(3, 7))
     write_particles_star(tmp_path / "a.star", stack, some_poses())
     back = ParticleStack.from_star(tmp_path / "a.star")
     np.testing.assert_array_equal(match_particles(stack, back), np.arange(4))

@@ -93,9 +93,7 @@ def test_only_the_first_model(tmp_path):
 
 def test_unknown_elements_are_left_out_aloud(tmp_path):
     with pytest.warns(InputWarning, match=r"a\.pdb: 1 of 2 atoms are left out"):
-        model = read(
-            tmp_path, atom(1, "CA", " ", "SER", 1, 1.0), atom(2, "X", " ", "UNX", 2, 2.0, element="X")
-        )
+        model = read(tmp_path, atom(1, "CA", " ", "SER", 1, 1.0), atom(2, "X", " ", "UNX", 2, 2.0, element="X"))
     assert len(model) == 1
 
 
