@@ -1,6 +1,7 @@
 """The likelihood of volumes, marginalised over poses, and what an E-step leaves behind."""
 
 from .images import FourierImages
+from .initial_noise import initial_noise
 from .known_poses import known_pose_statistics
 from .marginal import MarginalLikelihood
 from .search import ExhaustiveSearch, LocalSearch, Oversampling
@@ -14,5 +15,6 @@ __all__ = [
     "Oversampling",
     "PosteriorSummary",
     "SufficientStatistics",
+    "initial_noise",
     "known_pose_statistics",
 ]

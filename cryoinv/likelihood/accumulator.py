@@ -90,7 +90,7 @@ class SliceAccumulator:
         rotations = torch.as_tensor(np.concatenate([w[0] for w in self._waiting]))
         data = torch.cat([w[1] for w in self._waiting])
         weight = torch.cat([w[2] for w in self._waiting])
-        pixels = self.disc.pixels[:data.shape[1]]
+        pixels = self.disc.pixels[: data.shape[1]]
         for mate in self.symmetry.matrices:
             turned = rotations @ torch.as_tensor(mate)
             self.data = _sum(self.data, self.interpolation.insert(data, turned, pixels))

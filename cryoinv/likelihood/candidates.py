@@ -91,4 +91,4 @@ def significant(mass: torch.Tensor, share: float, most: int) -> torch.Tensor:
     """Indices of the largest entries of a probability vector that together hold `share` of it; at most `most`."""
     top, index = mass.topk(min(most, len(mass)))
     below = torch.cumsum(top, 0) < share * float(mass.sum())
-    return index[:int(below.sum()) + 1].sort().values
+    return index[: int(below.sum()) + 1].sort().values

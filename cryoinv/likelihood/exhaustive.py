@@ -33,18 +33,20 @@ class SharedGrid:
     table: torch.Tensor
 
     @classmethod
-    def build(cls, search: ExhaustiveSearch, interpolation, prepared: torch.Tensor, pixels: torch.Tensor) -> SharedGrid:
+    def build(
+        cls, search: ExhaustiveSearch, interpolation, prepared: torch.Tensor, pixels: torch.Tensor
+    ) -> SharedGrid:
         """Read all slices of the grid from a prepared volume."""
         slices = interpolation.slices(prepared, torch.as_tensor(search.rotations), pixels)
-        return cls(search, slices, shift_table(pixels, interpolation.n, search.translations, slices.real.dtype))
+        return cls(
+            search, slices, shift_table(pixels, interpolation.n, search.translations, slices.real.dtype)
+        )
 
     def __post_init__(self) -> None:
         self._real = as_real(self.slices)
         self._power = self.slices.real**2 + self.slices.imag**2
-        like = {"dtype": self._power.dtype, "device": self._power.device}
-        self._log_prior = torch.as_tensor(
-            self.search.log_translation_prior[:, None] + self.search.log_rotation_prior, **like
-        )
+        log_prior = self.search.log_translation_prior[:, None] + self.search.log_rotation_prior
+        self._log_prior = torch.as_tensor(log_prior).to(self._power)
 
     def posterior(self, terms: ImageTerms) -> PoseWeights:
         """Posterior of a block of images over the whole grid."""

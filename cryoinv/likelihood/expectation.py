@@ -64,7 +64,7 @@ class Expectation:
         self, search: ExhaustiveSearch | LocalSearch, indices: np.ndarray
     ) -> tuple[SliceAccumulator, PosteriorSummary]:
         """Go through the particles; return the sums and the summaries."""
-        self.pixels = self.images.disc.pixels[:self.count]
+        self.pixels = self.images.disc.pixels[: self.count]
         self.accumulator = SliceAccumulator(
             self.interpolation, self.images.disc, self.symmetry, self.noise.sigma2.shape[0], self.gradient
         )
@@ -87,22 +87,27 @@ class Expectation:
         evidence = np.stack([self._evidence(part, indices) for part in parts], 1)
         total = np.logaddexp.reduce(evidence, axis=1)
         summaries = [
-            self._shared_pass(part, indices, np.exp(evidence[:, c] - total), total) for c, part in enumerate(parts)
+            self._shared_pass(part, indices, np.exp(evidence[:, c] - total), total)
+            for c, part in enumerate(parts)
         ]
         return _merge(summaries, np.exp(evidence - total[:, None]))
 
     def _shared_pass(
-        self, search: ExhaustiveSearch, indices: np.ndarray, share: np.ndarray | None, total: np.ndarray | None
+        self,
+        search: ExhaustiveSearch,
+        indices: np.ndarray,
+        share: np.ndarray | None,
+        total: np.ndarray | None,
     ) -> PosteriorSummary:
         """Weigh and accumulate one part of the grid, which holds `share` of each particle's posterior."""
         grid = SharedGrid.build(search, self.interpolation, self.prepared, self.pixels)
         place = {int(i): p for p, i in enumerate(indices)}
-        summaries, open_group, sums = [], None, None
+        summaries, sums = [], None
         for group, block in self.images.group_blocks(indices, self._block_size(search)):
-            if group != open_group:
-                self._close_group(open_group, grid, sums)
-                open_group, sums = group, _GroupSums.zeros_like(grid.slices)
             terms = image_terms(self.images, self.noise, group, block, self.count)
+            if sums is None or sums.group != group:
+                self._close_group(grid, sums)
+                sums = _GroupSums(group, grid.slices, terms.precision)
             posterior = grid.posterior(terms)
             summaries.append(self._summary(block, posterior, terms.constant, *grid.poses(posterior.best)))
             if share is not None:
@@ -111,16 +116,21 @@ class Expectation:
             if share is None or search is self._first_part:
                 self.accumulator.add_images(group, terms.power, len(block))
             sums.add(grid, posterior.weights, terms, self.images.mask is not None)
-            sums.precision = terms.precision
             if total is None or search is self._first_part:
                 self._report(len(block))
-        self._close_group(open_group, grid, sums)
+        self._close_group(grid, sums)
         return PosteriorSummary.concatenate(summaries)
 
-    def _close_group(self, group: int | None, grid: SharedGrid, sums: _GroupSums | None) -> None:
-        if group is not None and sums is not None:
+    def _close_group(self, grid: SharedGrid, sums: _GroupSums | None) -> None:
+        if sums is not None:
             self.accumulator.add_slices(
-                group, grid.search.rotations, grid.slices, sums.data, sums.weight, sums.precision, sums.scored
+                sums.group,
+                grid.search.rotations,
+                grid.slices,
+                sums.data,
+                sums.weight,
+                sums.precision,
+                sums.scored,
             )
 
     def _evidence(self, search: ExhaustiveSearch, indices: np.ndarray) -> np.ndarray:
@@ -136,8 +146,11 @@ class Expectation:
         """Split the grid so that one part's slices and sums fit into half the budget."""
         bytes_each = self.count * 28 * (2 if self.images.dtype == torch.float64 else 1)
         parts = -(-len(search.rotations) * bytes_each // (self.memory_bytes // 2))
-        pieces = [search] if parts <= 1 else [search.part(p) for p in
-                                              np.array_split(np.arange(len(search.rotations)), parts)]
+        pieces = (
+            [search]
+            if parts <= 1
+            else [search.part(p) for p in np.array_split(np.arange(len(search.rotations)), parts)]
+        )
         self._first_part = pieces[0]
         return pieces
 
@@ -153,8 +166,8 @@ class Expectation:
         grid = SharedGrid.build(search, self.interpolation, self.prepared, self.pixels)
         children = search.child_translations()
         table = shift_table(self.pixels, self.images.n, children, self.images.dtype)
-        log_prior = (
-            float(search.log_rotation_prior[0] + search.log_translation_prior[0]) - np.log(8 * children.shape[1])
+        log_prior = float(search.log_rotation_prior[0] + search.log_translation_prior[0]) - np.log(
+            8 * children.shape[1]
         )
         summaries = []
         for group, block in self.images.group_blocks(indices, min(32, self._block_size(search))):
@@ -182,8 +195,10 @@ class Expectation:
             offsets = search.offsets_of(block)
             centring = shift_table(self.pixels, self.images.n, offsets, self.images.dtype)
             chosen = Candidates(
-                list(search.rotations_of(block)), [search.translations + o for o in offsets],
-                [table * c for c in centring], log_prior,
+                list(search.rotations_of(block)),
+                [search.translations + o for o in offsets],
+                [table * c for c in centring],
+                log_prior,
             )
             if search.oversampling is not None:
                 chosen = self._refine_local(search, block, terms, chosen, centring)
@@ -214,7 +229,13 @@ class Expectation:
             scored, _ = candidate_sums(terms, chosen, scores, terms.scored)
         self.accumulator.add_images(terms.group, terms.power, len(block))
         self.accumulator.add_slices(
-            terms.group, np.concatenate(chosen.rotations), scores.slices, data, weight, terms.precision, scored
+            terms.group,
+            np.concatenate(chosen.rotations),
+            scores.slices,
+            data,
+            weight,
+            terms.precision,
+            scored,
         )
         rotations, translations = [], []
         for i, posterior in enumerate(scores.posteriors):
@@ -228,8 +249,11 @@ class Expectation:
     def _summary(self, block, posterior: PoseWeights, constant, rotations, translations) -> PosteriorSummary:
         host = lambda tensor: tensor.double().cpu().numpy()  # noqa: E731
         return PosteriorSummary(
-            np.asarray(block), Poses(rotations, translations * self.images.pixel_size),
-            host(posterior.max_probability), host(posterior.entropy), host(posterior.mean_probability),
+            np.asarray(block),
+            Poses(rotations, translations * self.images.pixel_size),
+            host(posterior.max_probability),
+            host(posterior.entropy),
+            host(posterior.mean_probability),
             host(posterior.log_evidence + constant),
         )
 
@@ -238,18 +262,13 @@ class Expectation:
             self.callback(particles)
 
 
-@dataclass
 class _GroupSums:
     """Sums per orientation over the images of one optics group."""
 
-    data: torch.Tensor
-    weight: torch.Tensor
-    scored: torch.Tensor | None = None
-    precision: torch.Tensor | None = None
-
-    @classmethod
-    def zeros_like(cls, slices: torch.Tensor) -> _GroupSums:
-        return cls(torch.zeros_like(slices), torch.zeros_like(slices.real))
+    def __init__(self, group: int, slices: torch.Tensor, precision: torch.Tensor):
+        self.group, self.precision = group, precision
+        self.data, self.weight = torch.zeros_like(slices), torch.zeros_like(slices.real)
+        self.scored: torch.Tensor | None = None
 
     def add(self, grid: SharedGrid, weights: torch.Tensor, terms, masked: bool) -> None:
         self.data += grid.sums(weights, terms.inserted)
@@ -270,7 +289,11 @@ def _join(posteriors: list[PoseWeights]) -> PoseWeights:
     """Summaries of single images as one block; the tables themselves are not kept."""
     join = lambda name: torch.cat([getattr(p, name).reshape(1) for p in posteriors])  # noqa: E731
     return PoseWeights(
-        posteriors[0].weights, join("log_evidence"), join("entropy"), join("best"), join("max_probability"),
+        posteriors[0].weights,
+        join("log_evidence"),
+        join("entropy"),
+        join("best"),
+        join("max_probability"),
         join("mean_probability"),
     )
 
@@ -287,4 +310,6 @@ def _merge(parts: list[PosteriorSummary], share: np.ndarray) -> PosteriorSummary
     rotations = np.stack([p.poses.rotations for p in parts], 1)[rows, best]
     shifts = np.stack([p.poses.shifts for p in parts], 1)[rows, best]
     evidence = np.logaddexp.reduce(np.stack([p.log_likelihood for p in parts], 1), axis=1)
-    return PosteriorSummary(parts[0].indices, Poses(rotations, shifts), highest[rows, best], entropy, mean, evidence)
+    return PosteriorSummary(
+        parts[0].indices, Poses(rotations, shifts), highest[rows, best], entropy, mean, evidence
+    )

@@ -79,14 +79,21 @@ class FourierImages:
             return None
         parts = self.particles
         optics = [parts.optics[g] for g in np.asarray(parts.optics_group)[indices]]
-        values = ctf_at_pixels(
-            self.disc.pixels[:count], self.n, self.pixel_size, *np.asarray(parts.defocus)[indices].T,
-            [o.voltage for o in optics], [o.spherical_aberration for o in optics],
+        defocus_u, defocus_v, angle = np.asarray(parts.defocus)[indices].T
+        return ctf_at_pixels(
+            self.disc.pixels[:count],
+            self.n,
+            self.pixel_size,
+            defocus_u,
+            defocus_v,
+            angle,
+            [o.voltage for o in optics],
+            [o.spherical_aberration for o in optics],
             [o.amplitude_contrast for o in optics],
             0.0 if parts.phase_shift is None else parts.phase_shift[indices],
-            0.0 if parts.ctf_bfactor is None else parts.ctf_bfactor[indices], self.dtype,
+            0.0 if parts.ctf_bfactor is None else parts.ctf_bfactor[indices],
+            self.dtype,
         )
-        return values
 
     def group_blocks(self, indices: np.ndarray, size: int):
         """Yield (optics group, particle indices) in blocks of at most `size`, one group a block."""
@@ -94,11 +101,11 @@ class FourierImages:
         for group in np.unique(groups):
             members = indices[groups == group]
             for start in range(0, len(members), size):
-                yield int(group), members[start:start + size]
+                yield int(group), members[start : start + size]
 
     def _read(self, indices: np.ndarray, masked: bool) -> torch.Tensor:
         images = torch.as_tensor(self.particles.images(indices)).to(self.device, self.dtype)
-        if masked:
+        if masked and self.mask is not None:
             images = images * self.mask
         spectrum = centred_rfft(images, ndim=2)
         return spectrum.reshape(len(indices), -1)[:, self.disc.index]

@@ -57,12 +57,18 @@ def known_pose_statistics(
     constant = np.zeros(len(images))
     for group, block in images.group_blocks(indices, _BLOCK):
         terms = image_terms(images, noise, group, block, len(images.disc))
-        undo = shift_table(images.disc.pixels, images.n, poses.shifts[block] / images.pixel_size, images.dtype)
+        undo = shift_table(
+            images.disc.pixels, images.n, poses.shifts[block] / images.pixel_size, images.dtype
+        )
         nothing = torch.zeros_like(terms.inserted)
         accumulator.add_images(group, terms.power, len(block))
         accumulator.add_slices(
-            group, poses.rotations[block], nothing, terms.inserted * undo,
-            terms.weight.expand(len(block), -1), terms.precision,
+            group,
+            poses.rotations[block],
+            nothing,
+            terms.inserted * undo,
+            terms.weight.expand(len(block), -1),
+            terms.precision,
         )
         constant[block] = terms.constant.cpu().numpy()
         if callback is not None:
@@ -72,6 +78,10 @@ def known_pose_statistics(
     one = np.ones(len(indices))
     summary = PosteriorSummary(indices, poses[indices], one, 0 * one, one, constant[indices])
     return SufficientStatistics(
-        interpolation, interpolation.data(accumulator.data), interpolation.weight(accumulator.weight),
-        accumulator.residuals, summary, images.pixel_size,
+        interpolation,
+        interpolation.data(accumulator.data),
+        interpolation.weight(accumulator.weight),
+        accumulator.residuals,
+        summary,
+        images.pixel_size,
     )

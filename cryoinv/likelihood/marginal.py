@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-
 import torch
 
 from cryoinv.errors import InputError
@@ -80,7 +79,10 @@ class MarginalLikelihood(odl.functionals.Functional):
         self.symmetry = PointGroup("C1") if symmetry is None else symmetry
         self.memory_bytes, self.callback = memory_bytes, callback
         space = VolumeSpace(
-            images.n, images.pixel_size, dtype=str(images.dtype).removeprefix("torch."), device=str(images.device)
+            images.n,
+            images.pixel_size,
+            dtype=str(images.dtype).removeprefix("torch."),
+            device=str(images.device),
         )
         super().__init__(space, linear=False, grad_lipschitz=np.nan)
 
@@ -128,8 +130,12 @@ class MarginalLikelihood(odl.functionals.Functional):
         accumulator, summary = self._run(volume, batch, False)
         assert accumulator.data is not None and accumulator.weight is not None
         return SufficientStatistics(
-            self.interpolation, self.interpolation.data(accumulator.data),
-            self.interpolation.weight(accumulator.weight), accumulator.residuals, summary, self.images.pixel_size,
+            self.interpolation,
+            self.interpolation.data(accumulator.data),
+            self.interpolation.weight(accumulator.weight),
+            accumulator.residuals,
+            summary,
+            self.images.pixel_size,
         )
 
     def posterior(self, volume: torch.Tensor, batch: np.ndarray) -> torch.Tensor:
@@ -140,7 +146,9 @@ class MarginalLikelihood(odl.functionals.Functional):
         if not isinstance(self.search, ExhaustiveSearch) or self.search.oversampling is not None:
             raise InputError("the table of a posterior needs an ExhaustiveSearch without oversampling")
         prepared = self.interpolation.prepare(self._volume(volume))
-        grid = SharedGrid.build(self.search, self.interpolation, prepared, self.images.disc.pixels[:self.count])
+        grid = SharedGrid.build(
+            self.search, self.interpolation, prepared, self.images.disc.pixels[: self.count]
+        )
         batch = np.asarray(batch)
         table = None
         for group, block in self.images.group_blocks(batch, len(batch)):
@@ -156,8 +164,15 @@ class MarginalLikelihood(odl.functionals.Functional):
         if len(indices) == 0:
             raise InputError("an E-step needs at least one particle, found none")
         step = Expectation(
-            self.images, self.noise, self.interpolation, self.interpolation.prepare(self._volume(volume)),
-            self.count, self.symmetry, gradient, self.memory_bytes, self.callback,
+            self.images,
+            self.noise,
+            self.interpolation,
+            self.interpolation.prepare(self._volume(volume)),
+            self.count,
+            self.symmetry,
+            gradient,
+            self.memory_bytes,
+            self.callback,
         )
         return step.run(self.search, indices)
 

@@ -56,6 +56,10 @@ def normalise(scores: torch.Tensor) -> PoseWeights:
     log_total = torch.log(total)
     entropy = log_total - torch.linalg.vecdot(weights, flat).double()
     return PoseWeights(
-        weights.view_as(scores), highest.double() + log_total, entropy, best,
-        (1 / total), torch.linalg.vecdot(weights, weights),
+        weights.view_as(scores),
+        highest.double() + log_total,
+        entropy,
+        best,
+        (1 / total),
+        torch.linalg.vecdot(weights, weights),
     )

@@ -1,7 +1,7 @@
 r"""Scores of poses: the log-density of images given poses, as matrix products.
 
-For image i, translation t and orientation o, up to a constant of the image,
-:math:`\mathrm{score} = \langle \sigma^{-2} C\,T_t^* y_i, S_o\rangle_w - \tfrac12 \langle \sigma^{-2} C^2, |S_o|^2\rangle_w`
+For image i, translation t and orientation o, up to a constant of the image, the score is
+:math:`\langle \sigma^{-2} C\,T_t^* y_i, S_o\rangle_w - \tfrac12 \langle \sigma^{-2} C^2, |S_o|^2\rangle_w`
 with slices :math:`S_o`, CTF :math:`C` and shift :math:`T_t`; the first term is one real matrix product.
 """
 
@@ -78,7 +78,9 @@ def shift_table(pixels: torch.Tensor, n: int, translations: np.ndarray, dtype: t
     r"""Factors :math:`e^{+2\pi i k\cdot t/n}` that undo translations (..., 2) in pixels: shape (..., P)."""
     shifts = torch.as_tensor(translations, dtype=torch.float64, device=pixels.device)
     angle = (2 * torch.pi / n) * shifts @ pixels.double().T
-    return torch.polar(torch.ones_like(angle), angle).to(torch.complex128 if dtype == torch.float64 else torch.complex64)
+    return torch.polar(torch.ones_like(angle), angle).to(
+        torch.complex128 if dtype == torch.float64 else torch.complex64
+    )
 
 
 def as_real(values: torch.Tensor) -> torch.Tensor:

@@ -55,8 +55,12 @@ class PosteriorSummary:
         rotations = np.concatenate([p.poses.rotations for p in parts])[order]
         shifts = np.concatenate([p.poses.shifts for p in parts])[order]
         return cls(
-            join("indices"), Poses(rotations, shifts), join("max_probability"), join("entropy"),
-            join("mean_probability"), join("log_likelihood"),
+            join("indices"),
+            Poses(rotations, shifts),
+            join("max_probability"),
+            join("entropy"),
+            join("mean_probability"),
+            join("log_likelihood"),
         )
 
 
@@ -110,7 +114,10 @@ class SufficientStatistics:
         """Space of B."""
         if self._space is None:
             self._space = HermitianSpace(
-                self.box, 3, self.pixel_size, dtype=str(self.data.dtype).removeprefix("torch."),
+                self.box,
+                3,
+                self.pixel_size,
+                dtype=str(self.data.dtype).removeprefix("torch."),
                 device=str(self.data.device),
             )
         return self._space
@@ -124,9 +131,12 @@ class SufficientStatistics:
         if (self.box, self.n) != (other.box, other.n):
             raise ValueError(f"statistics of boxes {self.box} and {other.box} do not add")
         return SufficientStatistics(
-            self.interpolation, self.data + other.data, self.weight + other.weight,
+            self.interpolation,
+            self.data + other.data,
+            self.weight + other.weight,
             self.residuals + other.residuals,
-            PosteriorSummary.concatenate([self.particles, other.particles]), self.pixel_size,
+            PosteriorSummary.concatenate([self.particles, other.particles]),
+            self.pixel_size,
         )
 
     def to_volume(self, spectrum: torch.Tensor) -> torch.Tensor:

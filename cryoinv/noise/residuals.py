@@ -27,9 +27,13 @@ class ResidualPower:
     @classmethod
     def zeros(cls, groups: int, shells: int) -> ResidualPower:
         """Nothing seen yet."""
-        return cls(torch.zeros(groups, shells, dtype=torch.float64), torch.zeros(groups, shells, dtype=torch.float64))
+        return cls(
+            torch.zeros(groups, shells, dtype=torch.float64), torch.zeros(groups, shells, dtype=torch.float64)
+        )
 
-    def add(self, group: int, power: torch.Tensor, shells: torch.Tensor, weights: torch.Tensor, images: int) -> None:
+    def add(
+        self, group: int, power: torch.Tensor, shells: torch.Tensor, weights: torch.Tensor, images: int
+    ) -> None:
         """Add the power of `images` images, summed over them, at pixels of given shells and weights.
 
         Parameters

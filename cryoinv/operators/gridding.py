@@ -8,10 +8,10 @@ __all__ = ["gridding_window"]
 
 
 def gridding_window(n: int, padding: int = 2, kind: str = "separable", dtype=torch.float64) -> torch.Tensor:
-    r"""Window of trilinear interpolation: :math:`\prod_j \mathrm{sinc}^2(r_j/(sn))` or :math:`\mathrm{sinc}^2(|r|/(sn))`.
+    r"""Window of trilinear interpolation, :math:`\prod_j \mathrm{sinc}^2(r_j/(sn))`, or its radial likeness.
 
-    The separable form is the Fourier transform of the interpolation's triangle in three dimensions; the radial one
-    is an approximation to it that RELION uses.
+    The radial form is :math:`\mathrm{sinc}^2(|r|/(sn))`. The separable one is the Fourier transform of the
+    interpolation's triangle in three dimensions; RELION uses the radial one.
 
     Parameters
     ----------

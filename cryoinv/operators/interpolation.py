@@ -29,19 +29,40 @@ class Interpolation(Protocol):
     n: int
     box: int
 
-    def prepare(self, volume: torch.Tensor) -> torch.Tensor: ...
-    def slices(self, prepared: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor: ...
-    def insert(self, values: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor: ...
+    def prepare(self, volume: torch.Tensor) -> torch.Tensor:
+        """From a volume to what slices are read from."""
+
+    def prepare_adjoint(self, inserted: torch.Tensor) -> torch.Tensor:
+        """From an accumulator to a volume: the Euclidean transpose of `prepare`."""
+
+    def slices(self, prepared: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+        """Read slices."""
+
+    def insert(self, values: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+        """From slices to an accumulator: the Euclidean transpose of `slices`."""
+
     def insert_weights(
         self, weights: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor
-    ) -> torch.Tensor: ...
-    def prepare_adjoint(self, inserted: torch.Tensor) -> torch.Tensor: ...
-    def spectrum(self, prepared: torch.Tensor) -> torch.Tensor: ...
-    def spectrum_adjoint(self, spectrum: torch.Tensor) -> torch.Tensor: ...
-    def data(self, inserted: torch.Tensor) -> torch.Tensor: ...
-    def weight(self, inserted: torch.Tensor) -> torch.Tensor: ...
-    def to_volume(self, spectrum: torch.Tensor) -> torch.Tensor: ...
-    def from_volume(self, volume: torch.Tensor) -> torch.Tensor: ...
+    ) -> torch.Tensor:
+        """From weights of slices to an accumulator of weights."""
+
+    def spectrum(self, prepared: torch.Tensor) -> torch.Tensor:
+        """Element of the statistics' space that slices are read from."""
+
+    def spectrum_adjoint(self, spectrum: torch.Tensor) -> torch.Tensor:
+        """Adjoint of ``spectrum(prepare(volume))``."""
+
+    def data(self, inserted: torch.Tensor) -> torch.Tensor:
+        """Data term B of an accumulator of slices."""
+
+    def weight(self, inserted: torch.Tensor) -> torch.Tensor:
+        """Weight K of an accumulator of weights."""
+
+    def to_volume(self, spectrum: torch.Tensor) -> torch.Tensor:
+        """From the statistics' space to a volume."""
+
+    def from_volume(self, volume: torch.Tensor) -> torch.Tensor:
+        """From a volume to the statistics' space, the inverse of `to_volume`."""
 
 
 class TrilinearInterpolation:
@@ -72,7 +93,9 @@ class TrilinearInterpolation:
     def window(self, like: torch.Tensor) -> torch.Tensor:
         """Gridding window, shape (n, n, n), on the device and in the real type of `like`."""
         if self._window.device != like.device or self._window.dtype != like.real.dtype:
-            self._window = gridding_window(self.n, self.padding, self.gridding).to(like.device, like.real.dtype)
+            self._window = gridding_window(self.n, self.padding, self.gridding).to(
+                like.device, like.real.dtype
+            )
         return self._window
 
     def prepare(self, volume: torch.Tensor) -> torch.Tensor:
@@ -244,7 +267,9 @@ def _riesz(inserted: torch.Tensor, box: int) -> torch.Tensor:
 def _points(like: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor, n: int) -> torch.Tensor:
     """Angular frequencies (M * P, 3) in radians a voxel, as (x, y, z)."""
     if like.device.type != "cpu":
-        raise DeviceError(f"interpolation 'nufft' runs on the CPU, got tensors on {like.device}; use 'trilinear'")
+        raise DeviceError(
+            f"interpolation 'nufft' runs on the CPU, got tensors on {like.device}; use 'trilinear'"
+        )
     dtype = like.real.dtype
     rotations, pixels = rotations.to(dtype), pixels.to(dtype)
     return (2 * torch.pi / n) * torch.einsum("pi,mij->mpj", pixels, rotations[:, :2, :]).reshape(-1, 3)

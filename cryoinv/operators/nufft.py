@@ -56,13 +56,13 @@ def _run(kind: int, points: torch.Tensor, data: torch.Tensor, tolerance: float, 
     # Wrapped into one period: points of any frequency are allowed, finufft wants them near it.
     wrapped = torch.remainder(points + torch.pi, 2 * torch.pi) - torch.pi
     x, y, z = (np.ascontiguousarray(column.numpy()) for column in wrapped.unbind(-1))
-    data = np.ascontiguousarray(data.resolve_conj().numpy())
+    values = np.ascontiguousarray(data.resolve_conj().numpy())
     # Finer than single precision cannot be had in single precision.
-    tolerance = max(tolerance, 1e-6) if data.dtype == np.complex64 else tolerance
+    tolerance = max(tolerance, 1e-6) if values.dtype == np.complex64 else tolerance
     options = {"eps": tolerance, "upsampfac": 2.0, "nthreads": torch.get_num_threads()}
     if kind == 2:
-        return torch.from_numpy(finufft.nufft3d2(z, y, x, data, isign=-1, **options))
-    return torch.from_numpy(finufft.nufft3d1(z, y, x, data, (n, n, n), isign=1, **options))
+        return torch.from_numpy(finufft.nufft3d2(z, y, x, values, isign=-1, **options))
+    return torch.from_numpy(finufft.nufft3d1(z, y, x, values, (n, n, n), isign=1, **options))
 
 
 class _Type2(torch.autograd.Function):

@@ -57,10 +57,12 @@ def slice_spectrum(
     rotations = rotations.to(spectrum.device, spectrum.real.dtype)
     if _use_compiled(spectrum, rotations, compiled):
         return _CompiledSlice.apply(spectrum, rotations, pixels, float(scale))
-    return torch.cat([
-        _gather(spectrum, *_corners(block, pixels, scale, spectrum.shape[0]))
-        for block in _blocks(rotations, len(pixels))
-    ])
+    return torch.cat(
+        [
+            _gather(spectrum, *_corners(block, pixels, scale, spectrum.shape[0]))
+            for block in _blocks(rotations, len(pixels))
+        ]
+    )
 
 
 def insert_slices(
@@ -94,7 +96,7 @@ def insert_slices(
     start = 0
     for block in _blocks(rotations, len(pixels)):
         index, coefficient, flipped = _corners(block, pixels, scale, box)
-        part = values[start:start + len(block)]
+        part = values[start : start + len(block)]
         start += len(block)
         part = torch.where(flipped, part.conj(), part)
         total = total + _scatter(index, coefficient * part, box)
@@ -126,7 +128,7 @@ def insert_weights(
     start = 0
     for block in _blocks(rotations, len(pixels)):
         index, coefficient, _ = _corners(block, pixels, scale, box)
-        total = total + _scatter(index, coefficient * weights[start:start + len(block)], box)
+        total = total + _scatter(index, coefficient * weights[start : start + len(block)], box)
         start += len(block)
     return total
 

@@ -45,7 +45,7 @@ def _pixel_array(pixels, rotations):
 
 
 def _set_threads():
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
 @numba.njit(cache=True, inline="always")

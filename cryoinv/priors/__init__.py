@@ -5,4 +5,12 @@ from .context import PriorContext
 from .gaussian import GaussianPrior, QuadraticFunctional
 from .registry import PRIORS, prior_by_name
 
-__all__ = ["PRIORS", "BoundPrior", "GaussianPrior", "Prior", "PriorContext", "QuadraticFunctional", "prior_by_name"]
+__all__ = [
+    "PRIORS",
+    "BoundPrior",
+    "GaussianPrior",
+    "Prior",
+    "PriorContext",
+    "QuadraticFunctional",
+    "prior_by_name",
+]

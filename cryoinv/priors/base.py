@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-
 import torch
 
 from cryoinv.errors import CryoinvError
@@ -41,12 +40,14 @@ class Prior:
     has_precision = False
 
     def bind(self, statistics: SufficientStatistics, context: PriorContext) -> BoundPrior:
-        """Return the functional :math:`-\\log P` on ``statistics.space`` for one half and iteration."""
+        r"""Return the functional :math:`-\log P` on ``statistics.space`` for one half and iteration."""
         raise NotImplementedError
 
     def offers(self) -> list[str]:
         """Names of what the prior offers."""
-        return [name for name in ("value", "gradient", "proximal", "precision") if getattr(self, f"has_{name}")]
+        return [
+            name for name in ("value", "gradient", "proximal", "precision") if getattr(self, f"has_{name}")
+        ]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

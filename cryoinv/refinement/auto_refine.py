@@ -20,8 +20,9 @@ from cryoinv.likelihood import (
     MarginalLikelihood,
     PosteriorSummary,
     SufficientStatistics,
+    initial_noise,
 )
-from cryoinv.noise import RadialGaussianNoise, initial_noise
+from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import interpolation_scheme
 from cryoinv.operators.mask import soft_sphere
 from cryoinv.priors import GaussianPrior, Prior, PriorContext
@@ -122,7 +123,9 @@ class Refinement:
         self.diameter = self._checked_diameter()
         self.mask = self._sphere(3)
         self.images = FourierImages(
-            particles, self.device, use_ctf=self.settings.use_ctf,
+            particles,
+            self.device,
+            use_ctf=self.settings.use_ctf,
             mask=self._sphere(2) if self.settings.noise_estimation == "masked" else None,
         )
         s = self.settings
@@ -151,13 +154,21 @@ class Refinement:
         window = self._window(self.n * self.pixel_size / self.settings.initial_lowpass)
         self.observer.stage("grey scale", 0)
         scale = fit_grey_scale(
-            reference, self.images, noise, self.interpolation, window, self.symmetry,
-            self.settings.max_shift / self.pixel_size, seed=self.settings.seed,
+            reference,
+            self.images,
+            noise,
+            self.interpolation,
+            window,
+            self.symmetry,
+            self.settings.max_shift / self.pixel_size,
+            seed=self.settings.seed,
             memory_bytes=self.settings.memory_bytes,
         )
         reference = reference * scale.factor
         poses = Poses(np.tile(np.eye(3), (len(self.particles), 1, 1)))
-        return RefinementState((reference, reference), noise, poses, Schedule(), window, diameter=self.diameter)
+        return RefinementState(
+            (reference, reference), noise, poses, Schedule(), window, diameter=self.diameter
+        )
 
     def iterate(self, state: RefinementState) -> RefinementState:
         """One iteration: E-step of both halves, FSC and signal power of the unregularised maps, M-step."""
@@ -165,33 +176,47 @@ class Refinement:
         halves, summary = self._expectation(state, state.window, f"iteration {iteration}")
         maps = HalfMaps.of(halves, self.mask)
         resolution = maps.resolution(self.pixel_size)
-        references = tuple(
-            self._finite(half.to_volume(self._maximise(half, maps.fsc, resolution.angstrom, iteration)), iteration)
+        joined = join_low_resolution(halves, self.settings.join_below)
+        first, second = (
+            self._finite(
+                half.to_volume(self._maximise(half, maps.fsc, resolution.angstrom, iteration)), iteration
+            )
             * self.mask
-            for half in join_low_resolution(halves, self.settings.join_below)
+            for half in joined
         )
-        noise = RadialGaussianNoise.from_residuals(halves[0].residuals + halves[1].residuals)
         schedule = replace(state.schedule)
-        change = mean_change(state.poses, summary.poses)
-        record = {
-            "iteration": iteration, "stage": schedule.stage,
-            "resolution_half_0143_angstrom": round(resolution.angstrom, 4),
-            "resolution_half_0143_masked_angstrom": round(
-                maps.resolution(self.pixel_size, masked=True).angstrom, 4),
-            "orientation_change_mean_degrees": round(change, 4),
-            "shift_change_mean_angstrom": round(
-                float(np.linalg.norm(summary.poses.shifts - state.poses.shifts, axis=1).mean()), 4),
+        record = self._record(state, maps, summary)
+        schedule.advance(
+            self.settings, resolution.shell, record["orientation_change_mean_degrees"], summary
+        )
+        return RefinementState(
+            (first, second),
+            RadialGaussianNoise.from_residuals(halves[0].residuals + halves[1].residuals),
+            summary.poses,
+            schedule,
+            self._window(resolution.shell),
+            iteration,
+            [*state.history, record],
+            self.diameter,
+        )
+
+    def _record(self, state: RefinementState, maps: HalfMaps, summary: PosteriorSummary) -> dict:
+        """Row of ``iterations.jsonl``."""
+        moved = np.linalg.norm(summary.poses.shifts - state.poses.shifts, axis=1)
+        masked = maps.resolution(self.pixel_size, masked=True)
+        return {
+            "iteration": state.iteration + 1,
+            "stage": state.schedule.stage,
+            "search_degrees": self._search(state).spacing_degrees,
+            "window_shells": round(float(state.window), 2),
+            "resolution_half_0143_angstrom": round(maps.resolution(self.pixel_size).angstrom, 4),
+            "resolution_half_0143_masked_angstrom": round(masked.angstrom, 4),
+            "orientation_change_mean_degrees": round(mean_change(state.poses, summary.poses), 4),
+            "shift_change_mean_angstrom": round(float(moved.mean()), 4),
             "log_likelihood": float(summary.log_likelihood.sum()),
             "max_probability_mean": round(float(summary.max_probability.mean()), 5),
             "entropy_mean": round(float(summary.entropy.mean()), 4),
-            "window_shells": round(float(state.window), 2),
-            "search_degrees": self._search(state).spacing_degrees,
         }
-        schedule.advance(self.settings, resolution.shell, change, summary)
-        return RefinementState(
-            references, noise, summary.poses, schedule, self._window(resolution.shell),  # type: ignore[arg-type]
-            iteration, [*state.history, record], self.diameter,
-        )
 
     def finish(self, state: RefinementState, clock) -> RefinementResult:
         """Last E-step with all frequencies, then one map of both halves' statistics."""
@@ -202,22 +227,42 @@ class Refinement:
         joined = halves[0] + halves[1]
         volume = joined.to_volume(self._maximise(joined, joint_fsc, resolution.angstrom, state.iteration + 1))
         return RefinementResult(
-            self._finite(volume, state.iteration + 1), maps.volumes, maps.fsc, maps.fsc_masked, resolution,
-            maps.resolution(self.pixel_size, masked=True), summary.poses, self.halves, summary,
-            RadialGaussianNoise.from_residuals(joined.residuals), self.pixel_size, self.diameter, state.history,
-            state.schedule.converged, clock(), self._warnings(state, summary),
+            self._finite(volume, state.iteration + 1),
+            maps.volumes,
+            maps.fsc,
+            maps.fsc_masked,
+            resolution,
+            maps.resolution(self.pixel_size, masked=True),
+            summary.poses,
+            self.halves,
+            summary,
+            RadialGaussianNoise.from_residuals(joined.residuals),
+            self.pixel_size,
+            self.diameter,
+            state.history,
+            state.schedule.converged,
+            clock(),
+            self._warnings(state, summary),
         )
 
     # --- its steps -------------------------------------------------------------------------------------------------
 
-    def _expectation(self, state: RefinementState, window: float, name: str) -> tuple[Halves, PosteriorSummary]:
+    def _expectation(
+        self, state: RefinementState, window: float, name: str
+    ) -> tuple[Halves, PosteriorSummary]:
         search = self._search(state)
         self.observer.stage(name, len(self.particles))
         halves = []
         for half, reference in zip((1, 2), state.references, strict=True):
             likelihood = MarginalLikelihood(
-                self.images, state.noise, search, self.interpolation, window, self.symmetry,
-                self.settings.memory_bytes, self.observer.advance,
+                self.images,
+                state.noise,
+                search,
+                self.interpolation,
+                window,
+                self.symmetry,
+                self.settings.memory_bytes,
+                self.observer.advance,
             )
             halves.append(likelihood.expectation(reference, np.flatnonzero(self.halves == half)))
         return (halves[0], halves[1]), PosteriorSummary.concatenate([h.particles for h in halves])
@@ -291,8 +336,15 @@ class Refinement:
         """Short hash of particles, reference, prior and settings: what a checkpoint must agree with."""
         digest = hashlib.sha256()
         names = getattr(self.particles, "image_names", None)
-        parts = [len(self.particles), self.n, self.pixel_size, sorted(asdict(self.settings).items()),
-                 repr(self.prior), repr(self.m_step), [] if names is None else [str(x) for x in names]]
+        parts = [
+            len(self.particles),
+            self.n,
+            self.pixel_size,
+            sorted(asdict(self.settings).items()),
+            repr(self.prior),
+            repr(self.m_step),
+            [] if names is None else [str(x) for x in names],
+        ]
         digest.update(repr(parts).encode())
         digest.update(self.reference.cpu().numpy().tobytes())
         return digest.hexdigest()[:32]

@@ -36,7 +36,8 @@ class HalfMaps:
         """Compare the halves' statistics; `mask` (n, n, n) is the particle's sphere."""
         first, second = (s.to_volume(s.unregularised()) for s in halves)
         return cls(
-            (first, second), fourier_shell_correlation(first, second),
+            (first, second),
+            fourier_shell_correlation(first, second),
             fourier_shell_correlation(first * mask, second * mask),
         )
 
@@ -86,7 +87,9 @@ def join_low_resolution(
     data = torch.where(shared, 0.5 * (first.data + second.data), 0)
     weight = torch.where(shared, 0.5 * (first.weight + second.weight), 0)
     return tuple(  # type: ignore[return-value]
-        replace(half, data=torch.where(shared, data, half.data), weight=torch.where(shared, weight, half.weight))
+        replace(
+            half, data=torch.where(shared, data, half.data), weight=torch.where(shared, weight, half.weight)
+        )
         for half in halves
     )
 

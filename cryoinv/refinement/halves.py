@@ -46,5 +46,7 @@ def split_halves(count: int, random_subset: np.ndarray | None = None, seed: int 
         given[np.random.default_rng(seed).permutation(count)] = 1 + np.arange(count) % 2
     for half in (1, 2):
         if not (given == half).any():
-            raise InputError(f"half-set {half} is empty: a refinement needs at least one particle in each half")
+            raise InputError(
+                f"half-set {half} is empty: a refinement needs at least one particle in each half"
+            )
     return given

@@ -11,9 +11,8 @@ import torch
 
 from cryoinv.errors import InputError
 from cryoinv.geometry import PointGroup, Poses
-from cryoinv.likelihood import FourierImages, SufficientStatistics, known_pose_statistics
+from cryoinv.likelihood import FourierImages, SufficientStatistics, initial_noise, known_pose_statistics
 from cryoinv.metrics import fourier_shell_correlation
-from cryoinv.noise import initial_noise
 from cryoinv.operators.interpolation import interpolation_scheme
 from cryoinv.priors import Prior, PriorContext
 from cryoinv.solvers import ClosedForm
@@ -104,7 +103,9 @@ def reconstruct(
     """
     poses = particles.poses if poses is None else poses
     if poses is None:
-        raise InputError("the particles carry no poses (rlnAngleRot, rlnAngleTilt, rlnAnglePsi): nothing to place")
+        raise InputError(
+            "the particles carry no poses (rlnAngleRot, rlnAngleTilt, rlnAnglePsi): nothing to place"
+        )
     if len(poses) != len(particles):
         raise InputError(f"{len(poses)} poses were given for {len(particles)} particles")
     images = FourierImages(particles, resolve_device(device), use_ctf=use_ctf)
@@ -129,7 +130,11 @@ def _solve(joined: SufficientStatistics, fsc: torch.Tensor, prior: Prior | None)
     both = 2 * fsc.clamp(min=0) / (1 + fsc.clamp(min=0))
     n, pixel_size = joined.n, joined.pixel_size
     context = PriorContext(
-        n, pixel_size, both, tau2_from_fsc(both, joined), resolution_of(fsc, n, pixel_size).angstrom,
+        n,
+        pixel_size,
+        both,
+        tau2_from_fsc(both, joined),
+        resolution_of(fsc, n, pixel_size).angstrom,
         n * pixel_size / 2,
     )
     return joined.to_volume(ClosedForm()(joined, prior.bind(joined, context)))

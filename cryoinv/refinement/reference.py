@@ -80,7 +80,8 @@ def fit_grey_scale(
     count = likelihood.count
     weights = images.disc.weights[1:count]
     slices = interpolation.slices(
-        interpolation.prepare(reference), torch.as_tensor(grid.matrices[:: max(1, len(grid) // 200)]),
+        interpolation.prepare(reference),
+        torch.as_tensor(grid.matrices[:: max(1, len(grid) // 200)]),
         images.disc.pixels[1:count],
     )
     predicted = float(((slices.abs() ** 2).mean(0).double() * weights).sum())

@@ -22,8 +22,8 @@ class Schedule:
     """Sampling of one refinement.
 
     Stage 0 searches all orientations; stage s >= 1 searches a ball around each particle's pose, whose step halves
-    with every stage. A stage ends when it *stalls*: in two iterations running, neither the resolution improved by a
-    shell nor did the poses settle by more than a tenth. The refinement has *converged* when a stage stalls whose grid
+    with every stage. A stage ends when it *stalls*: in an iteration neither the resolution improved by a shell nor did
+    the poses settle by more than a tenth. The refinement has *converged* when a stage stalls whose grid
     is already finer than the posterior (the best pose holds less than a fifth of the mass, on average), so that a
     finer grid has nothing to add.
 
@@ -62,7 +62,9 @@ class Schedule:
         step = self.step_degrees(settings)
         shift_step = 1.0 if self.stage == 1 else 0.5
         around = 0.0 if reach == 0 else shift_step
-        return LocalSearch(poses, pixel_size, step, 3 * step, around, shift_step, oversampling, max(reach, 1.0))
+        return LocalSearch(
+            poses, pixel_size, step, 3 * step, around, shift_step, oversampling, max(reach, 1.0)
+        )
 
     def step_degrees(self, settings: RefinementSettings) -> float:
         """Coarse step of the present stage's search."""
@@ -77,9 +79,8 @@ class Schedule:
         self.best_shell = max(self.best_shell, shell)
         self.smallest_change = min(self.smallest_change, change)
         self.iterations_in_stage += 1
-        patience = 1 if self.stage == 0 else 2
         over = self.stage == 0 and self.iterations_in_stage >= settings.global_iterations
-        if self.stalled < patience and not over:
+        if self.stalled == 0 and not over:
             return
         narrow = float(np.mean(summary.max_probability)) > _NARROW
         if self.stage == 0 or (narrow and self.step_degrees(settings) / 4 > _FINEST_DEGREES):

@@ -81,4 +81,6 @@ class RefinementSettings:
             if value is not None and not value > 0:
                 raise InputError(f"{name} is {value}, expected a positive number of Å")
         if self.noise_estimation not in ("unmasked", "masked"):
-            raise InputError(f"noise_estimation is {self.noise_estimation!r}, expected 'unmasked' or 'masked'")
+            raise InputError(
+                f"noise_estimation is {self.noise_estimation!r}, expected 'unmasked' or 'masked'"
+            )

@@ -59,16 +59,27 @@ class RefinementState:
 
     def save(self, path: Path, fingerprint: str) -> None:
         """Write a checkpoint, to a temporary name first; `fingerprint` tells data and settings apart."""
-        text = json.dumps({
-            "version": _VERSION, "fingerprint": fingerprint, "schedule": self.schedule.to_dict(),
-            "window": self.window, "iteration": self.iteration, "history": self.history,
-            "diameter": self.diameter, "seconds": self.seconds,
-        })
+        text = json.dumps(
+            {
+                "version": _VERSION,
+                "fingerprint": fingerprint,
+                "schedule": self.schedule.to_dict(),
+                "window": self.window,
+                "iteration": self.iteration,
+                "history": self.history,
+                "diameter": self.diameter,
+                "seconds": self.seconds,
+            }
+        )
         with atomic_path(path) as temporary, Path(temporary).open("wb") as file:
             np.savez(
-                file, text=np.frombuffer(text.encode(), np.uint8), sigma2=self.noise.sigma2.cpu().numpy(),
-                rotations=self.poses.rotations, shifts=self.poses.shifts,
-                first=self.references[0].cpu().numpy(), second=self.references[1].cpu().numpy(),
+                file,
+                text=np.frombuffer(text.encode(), np.uint8),
+                sigma2=self.noise.sigma2.cpu().numpy(),
+                rotations=self.poses.rotations,
+                shifts=self.poses.shifts,
+                first=self.references[0].cpu().numpy(),
+                second=self.references[1].cpu().numpy(),
             )
 
     @classmethod
@@ -85,15 +96,23 @@ class RefinementState:
                 arrays = {name: saved[name] for name in saved.files}
             head = json.loads(arrays["text"].tobytes().decode())
         except Exception as error:
-            raise InputError(f"{path} is not a readable checkpoint ({error}); start again with --overwrite") from error
+            raise InputError(
+                f"{path} is not a readable checkpoint ({error}); start again with --overwrite"
+            ) from error
         if head.get("version") != _VERSION or head.get("fingerprint") != fingerprint:
             raise InputError(
                 f"{path} belongs to a run with other particles, reference or settings; resume with the same ones, "
                 "or start again with --overwrite"
             )
-        references = tuple(torch.as_tensor(arrays[name], device=device) for name in ("first", "second"))
+        first, second = (torch.as_tensor(arrays[name], device=device) for name in ("first", "second"))
         return cls(
-            references, RadialGaussianNoise(torch.as_tensor(arrays["sigma2"])),  # type: ignore[arg-type]
-            Poses(arrays["rotations"], arrays["shifts"]), Schedule(**head["schedule"]), head["window"],
-            head["iteration"], head["history"], head["diameter"], head["seconds"],
+            (first, second),
+RadialGaussianNoise(torch.as_tensor(arrays["sigma2"])),
+            Poses(arrays["rotations"], arrays["shifts"]),
+            Schedule(**head["schedule"]),
+            head["window"],
+            head["iteration"],
+            head["history"],
+            head["diameter"],
+            head["seconds"],
         )

@@ -59,7 +59,9 @@ def simulate(volume, count, variance, seed=0, shifts=None):
     values = nufft_type2(volume, torch.as_tensor(points.reshape(-1, 3)), 1e-12).reshape(count, -1) / n
     shifts = np.zeros((count, 2)) if shifts is None else shifts
     angle = -2 * np.pi / n * (torch.as_tensor(shifts) @ disc.pixels.double().T)
-    return to_images(values * torch.exp(1j * angle), disc) + rng.normal(size=(count, n, n)) * np.sqrt(variance), rotations
+    return to_images(values * torch.exp(1j * angle), disc) + rng.normal(size=(count, n, n)) * np.sqrt(
+        variance
+    ), rotations
 
 
 def to_images(values, disc):
@@ -89,4 +91,12 @@ def random_noise(n, groups=1, seed=0):
     return RadialGaussianNoise(torch.as_tensor(0.5 + rng.random((groups, n // 2 + 1))))
 
 
-__all__ = ["ArrayParticles", "Poses", "brute_force", "direct_slices", "random_noise", "random_volume", "simulate"]
+__all__ = [
+    "ArrayParticles",
+    "Poses",
+    "brute_force",
+    "direct_slices",
+    "random_noise",
+    "random_volume",
+    "simulate",
+]

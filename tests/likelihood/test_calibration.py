@@ -30,7 +30,9 @@ def model():
     slices = interpolation.slices(interpolation.prepare(volume), rotations, disc.pixels)
     angle = -2 * np.pi / N * torch.as_tensor(search.translations[translation]) @ disc.pixels.double().T
     slices = slices * torch.polar(torch.ones_like(angle), angle).to(slices.dtype)
-    clean = torch.fft.fftshift(torch.fft.irfft2(disc.place(slices), s=(N, N), norm="ortho"), dim=(-2, -1)).numpy()
+    clean = torch.fft.fftshift(
+        torch.fft.irfft2(disc.place(slices), s=(N, N), norm="ortho"), dim=(-2, -1)
+    ).numpy()
     scale = np.sqrt(0.04 / clean.var((1, 2)).mean())
     noise = rng.normal(size=clean.shape)
     images = (scale * clean + noise).astype(np.float32)
@@ -41,7 +43,9 @@ def levels(model, sigma2):
     """Mass of the poses likelier than the truth (a uniform number if calibrated), p(truth), and sum p^2."""
     volume, search, images, _, orientation, translation = model
     noise = RadialGaussianNoise(sigma2)
-    likelihood = MarginalLikelihood(FourierImages(ArrayParticles(images)), noise, search, TrilinearInterpolation(N))
+    likelihood = MarginalLikelihood(
+        FourierImages(ArrayParticles(images)), noise, search, TrilinearInterpolation(N)
+    )
     rng = np.random.default_rng(1)
     above, true, square = [], [], []
     for block in np.array_split(np.arange(COUNT), 4):

@@ -70,12 +70,16 @@ def test_value_and_summary_equal_brute_force(problem):
 def test_statistics_equal_dense_sums(problem, scheme):
     n, volume, images, ctf, search, noise = problem
     interpolation = scheme(n)
-    slices = interpolation.slices(interpolation.prepare(volume), torch.as_tensor(search.rotations), images.disc.pixels)
+    slices = interpolation.slices(
+        interpolation.prepare(volume), torch.as_tensor(search.rotations), images.disc.pixels
+    )
     (posterior, _), _, table, sigma2 = dense_posterior(*problem, slices=slices)
     transforms, weights = images.transforms(np.arange(len(images))), images.disc.weights
     statistics = MarginalLikelihood(images, noise, search, interpolation).expectation(volume)
     posterior = torch.as_tensor(posterior)
-    data = torch.einsum("ito,ip,tp->op", posterior.to(torch.complex128), transforms * ctf * weights / sigma2, table)
+    data = torch.einsum(
+        "ito,ip,tp->op", posterior.to(torch.complex128), transforms * ctf * weights / sigma2, table
+    )
     weight = torch.einsum("ito,ip->op", posterior, ctf**2 * weights / sigma2)
     rotations = torch.as_tensor(search.rotations)
     expected = interpolation.data(interpolation.insert(data, rotations, images.disc.pixels))
@@ -88,7 +92,9 @@ def test_statistics_equal_dense_sums(problem, scheme):
         members = torch.as_tensor(images.particles.optics_group == group)
         for shell in range(int(images.disc.shells.max()) + 1):
             inside = images.disc.shells == shell
-            mean = (error[members][:, inside] * weights[inside]).sum() / (members.sum() * weights[inside].sum())
+            mean = (error[members][:, inside] * weights[inside]).sum() / (
+                members.sum() * weights[inside].sum()
+            )
             np.testing.assert_allclose(statistics.residuals.mean()[group, shell], mean, rtol=1e-8)
 
 
@@ -99,18 +105,24 @@ def test_exact_gradient_equals_autograd_and_finite_differences(problem, scheme):
     likelihood = MarginalLikelihood(images, noise, search, interpolation)
     gradient = likelihood.exact_gradient(volume)
     leaf = volume.clone().requires_grad_()
-    slices = interpolation.slices(interpolation.prepare(leaf), torch.as_tensor(search.rotations), images.disc.pixels)
+    slices = interpolation.slices(
+        interpolation.prepare(leaf), torch.as_tensor(search.rotations), images.disc.pixels
+    )
     table = shift_table(images.disc.pixels, n, search.translations, torch.float64)
     sigma2 = torch.stack([noise.at(int(g), images.disc.shells) for g in images.particles.optics_group])
     predicted = slices * ctf[:, None, None] / table[None, :, None]
     transforms = images.transforms(np.arange(len(images)))
-    score = -0.5 * (images.disc.weights / sigma2[:, None, None] * (transforms[:, None, None] - predicted).abs() ** 2)
+    score = -0.5 * (
+        images.disc.weights / sigma2[:, None, None] * (transforms[:, None, None] - predicted).abs() ** 2
+    )
     prior = torch.as_tensor(search.log_translation_prior[:, None] + search.log_rotation_prior)
     torch.logsumexp((score.sum(-1) + prior).flatten(1), 1).sum().backward()
     torch.testing.assert_close(gradient, leaf.grad, rtol=1e-8, atol=1e-8)
     direction = torch.randn(volume.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     step = 1e-5
-    slope = (likelihood.value(volume + step * direction) - likelihood.value(volume - step * direction)) / (2 * step)
+    slope = (likelihood.value(volume + step * direction) - likelihood.value(volume - step * direction)) / (
+        2 * step
+    )
     np.testing.assert_allclose(float((gradient * direction).sum()), slope, rtol=1e-5)
 
 
@@ -141,7 +153,9 @@ def test_batches_add_up_to_the_whole(problem):
     n, volume, images, _, search, noise = problem
     likelihood = MarginalLikelihood(images, noise, search)
     whole = likelihood.expectation(volume)
-    parts = likelihood.expectation(volume, np.array([4, 0, 2])) + likelihood.expectation(volume, np.array([1, 6, 3, 5]))
+    parts = likelihood.expectation(volume, np.array([4, 0, 2])) + likelihood.expectation(
+        volume, np.array([1, 6, 3, 5])
+    )
     torch.testing.assert_close(parts.data, whole.data)
     torch.testing.assert_close(parts.weight, whole.weight)
     torch.testing.assert_close(parts.residuals.mean(), whole.residuals.mean())
@@ -171,10 +185,14 @@ def test_local_search_equals_exhaustive_search_over_the_same_poses(problem):
     for i in range(7):
         rotations = local.rotations_of(np.array([i]))[0]
         prior = np.full(len(rotations), local.log_rotation_prior[0] + local.log_translation_prior[0])
-        search = ExhaustiveSearch(rotations, 1.0, 1.0, log_rotation_prior=prior, log_translation_prior=np.zeros(5))
+        search = ExhaustiveSearch(
+            rotations, 1.0, 1.0, log_rotation_prior=prior, log_translation_prior=np.zeros(5)
+        )
         single = MarginalLikelihood(images, noise, search).expectation(volume, np.array([i]))
         for name in ("max_probability", "entropy", "mean_probability", "log_likelihood"):
-            np.testing.assert_allclose(getattr(single.particles, name)[0], getattr(statistics.particles, name)[i])
+            np.testing.assert_allclose(
+                getattr(single.particles, name)[0], getattr(statistics.particles, name)[i]
+            )
         total = single if i == 0 else total + single  # noqa: F821
     torch.testing.assert_close(total.data, statistics.data)
     torch.testing.assert_close(total.weight, statistics.weight)

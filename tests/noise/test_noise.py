@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from cryoinv.errors import InputError
-from cryoinv.likelihood import FourierImages
-from cryoinv.noise import RadialGaussianNoise, ResidualPower, initial_noise
+from cryoinv.likelihood import FourierImages, initial_noise
+from cryoinv.noise import RadialGaussianNoise, ResidualPower
 from cryoinv.operators.pixels import FourierDisc
 
 from ..likelihood.problems import ArrayParticles
@@ -21,16 +21,20 @@ def test_log_density_is_that_of_the_independent_gaussians():
     rng = np.random.default_rng(0)
     values = rng.normal(size=(len(disc), 2)) * np.sqrt(1.7 / 2)
     values[0] = rng.normal() * np.sqrt(1.7), 0
-    expected = norm.logpdf(values[1:], scale=np.sqrt(1.7 / 2)).sum() + norm.logpdf(values[0, 0], scale=np.sqrt(1.7))
+    expected = norm.logpdf(values[1:], scale=np.sqrt(1.7 / 2)).sum() + norm.logpdf(
+        values[0, 0], scale=np.sqrt(1.7)
+    )
     energy = -0.5 * (disc.weights.numpy() * (values**2).sum(1) / 1.7).sum()
     np.testing.assert_allclose(energy + noise.log_normalisation(0, disc.shells, disc.weights), expected)
 
 
 @pytest.mark.parametrize("n", [8, 9])
 def test_transform_of_white_noise_has_the_power_the_weights_say(n):
-    images = FourierImages(ArrayParticles(np.random.default_rng(0).normal(size=(4000, n, n))), dtype=torch.float64)
+    images = FourierImages(
+        ArrayParticles(np.random.default_rng(0).normal(size=(4000, n, n))), dtype=torch.float64
+    )
     noise = initial_noise(images)
-    filled = noise.sigma2[0, :(n - 1) // 2 + 1]
+    filled = noise.sigma2[0, : (n - 1) // 2 + 1]
     np.testing.assert_allclose(filled, 1, atol=0.08)
 
 

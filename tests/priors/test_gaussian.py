@@ -25,7 +25,9 @@ def statistics(scheme, seed=0):
 
 def context(n):
     shells = n // 2 + 1
-    return PriorContext(n, 2.0, torch.linspace(1, 0, shells), torch.linspace(3, 0.1, shells).double(), 10.0, 20.0)
+    return PriorContext(
+        n, 2.0, torch.linspace(1, 0, shells), torch.linspace(3, 0.1, shells).double(), 10.0, 20.0
+    )
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=["pad2-even", "pad1-odd", "nufft-odd"])
@@ -52,7 +54,9 @@ class TestGaussian:
         """(B + rho z) / (K + rho) at rho = tau^-2 and z = 0 is eq. 11."""
         s = statistics(scheme)
         bound = GaussianPrior().bind(s, context(scheme.n))
-        torch.testing.assert_close(ClosedForm()(s, bound), (s.data + 0 * s.data) / (s.weight + bound.precision))
+        torch.testing.assert_close(
+            ClosedForm()(s, bound), (s.data + 0 * s.data) / (s.weight + bound.precision)
+        )
 
     def test_to_volume_and_from_volume_are_inverse(self, scheme):
         s = statistics(scheme)

@@ -86,7 +86,10 @@ def test_half_maps_of_the_same_object_agree_and_of_noise_do_not():
 def test_low_pass_keeps_low_and_removes_high_shells():
     volume = torch.randn(N, N, N)
     passed = low_pass(volume, 3.0, 12.0)  # shell 4
-    before, after = radial_mean(centred_rfft(volume).abs() ** 2, N), radial_mean(centred_rfft(passed).abs() ** 2, N)
+    before, after = (
+        radial_mean(centred_rfft(volume).abs() ** 2, N),
+        radial_mean(centred_rfft(passed).abs() ** 2, N),
+    )
     torch.testing.assert_close(after[:3], before[:3])
     assert float(after[6:].max()) < 1e-9
     assert 0.1 < float(after[4] / before[4]) < 0.5
@@ -141,8 +144,15 @@ def test_schedule_does_not_stay_in_global_search_for_ever():
 def test_a_checkpoint_comes_back_as_it_was_and_only_for_the_same_run(tmp_path):
     poses = Poses(Rotation.random(3, random_state=0).as_matrix(), np.arange(6.0).reshape(3, 2))
     state = RefinementState(
-        (torch.randn(4, 4, 4), torch.randn(4, 4, 4)), RadialGaussianNoise.white(2.0, 3), poses,
-        Schedule(1, 1, 5.0, 2.0, 3), 12.5, 4, [{"iteration": 1}], 50.0, 7.0,
+        (torch.randn(4, 4, 4), torch.randn(4, 4, 4)),
+        RadialGaussianNoise.white(2.0, 3),
+        poses,
+        Schedule(1, 1, 5.0, 2.0, 3),
+        12.5,
+        4,
+        [{"iteration": 1}],
+        50.0,
+        7.0,
     )
     path = tmp_path / "checkpoint.npz"
     state.save(path, "abc")
@@ -152,7 +162,11 @@ def test_a_checkpoint_comes_back_as_it_was_and_only_for_the_same_run(tmp_path):
     np.testing.assert_array_equal(back.poses.rotations, poses.rotations)
     np.testing.assert_array_equal(back.poses.shifts, poses.shifts)
     assert (back.schedule, back.window, back.iteration, back.history) == (
-        state.schedule, 12.5, 4, [{"iteration": 1}])
+        state.schedule,
+        12.5,
+        4,
+        [{"iteration": 1}],
+    )
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.npz"]
     with pytest.raises(InputError, match="other particles"):
         RefinementState.load(path, "abd")

@@ -34,7 +34,11 @@ def test_em_climbs(likelihood):
     values = []
     start = random_volume(N, seed=1) * 0.5
     expectation_maximisation(
-        likelihood, start, GaussianPrior(), context, iterations=5,
+        likelihood,
+        start,
+        GaussianPrior(),
+        context,
+        iterations=5,
         callback=lambda volume: values.append(likelihood.value(volume)),
     )
     assert values[0] > likelihood.value(start)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 
-from .radial import RadialGaussianNoise
-from .residuals import ResidualPower
+from cryoinv.noise import RadialGaussianNoise, ResidualPower
 
-if TYPE_CHECKING:
-    from cryoinv.likelihood import FourierImages
+from .images import FourierImages
 
 __all__ = ["initial_noise"]
 
