@@ -58,7 +58,7 @@ def test_protein_is_bright():
 @pytest.mark.parametrize("ctf", [None, CTF], ids=["plain", "ctf"])
 @pytest.mark.parametrize("noise", ["white", "coloured"])
 def test_snr(ctf, noise):
-    count, snr = 400, 0.2
+    count, snr = 150, 0.2
     volume = potential_map(tiny_model(), 24, 3.0)
     particles = simulate_particles(volume, 3.0, count, snr, max_shift=6.0, ctf=ctf, noise=noise)
     indices = np.arange(count)
