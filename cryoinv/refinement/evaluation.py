@@ -67,9 +67,7 @@ class Evaluation:
 
     def resolution(self, threshold: float, masked: bool = False) -> Resolution:
         """Resolution where the FSC against the truth falls below `threshold`."""
-        return resolution_at(
-            self.fsc_masked if masked else self.fsc, threshold, len(self.truth), self.pixel_size
-        )
+        return resolution_at(self.fsc_masked if masked else self.fsc, threshold, len(self.truth), self.pixel_size)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers alone, units in their names."""
@@ -151,10 +149,16 @@ def evaluate_refinement(
     volume = move(volume, -displacement / pixel_size)
     sphere = soft_sphere(len(volume), diameter / 2 / pixel_size).numpy()
     return Evaluation(
-        volume, true_volume, fourier_shell_correlation(volume, true_volume),
+        volume,
+        true_volume,
+        fourier_shell_correlation(volume, true_volume),
         fourier_shell_correlation(volume * sphere, true_volume * sphere),
-        errors, displacement, pixel_size, diameter, group,
-    )  # fmt: skip
+        errors,
+        displacement,
+        pixel_size,
+        diameter,
+        group,
+    )
 
 
 def find_displacement(rotations: np.ndarray, shifts: np.ndarray, true_shifts: np.ndarray) -> np.ndarray:
@@ -247,9 +251,7 @@ def _maps(estimated: Path, true: Path) -> tuple[np.ndarray, np.ndarray, float]:
     if volume.shape != true_volume.shape:
         raise InputError(f"{true}: has {len(true_volume)} voxels a side, but {estimated} has {len(volume)}")
     if not same_pixel_size(pixel_size, true_pixel_size):
-        raise InputError(
-            f"{true}: the pixel size is {true_pixel_size:.4g} Å, but {pixel_size:.4g} Å in {estimated}"
-        )
+        raise InputError(f"{true}: the pixel size is {true_pixel_size:.4g} Å, but {pixel_size:.4g} Å in {estimated}")
     return volume, true_volume, pixel_size
 
 
@@ -261,9 +263,7 @@ def _particle(folder: Path, diameter: float | None, symmetry: str | None) -> tup
             diameter = summary.get("particle_diameter_angstrom")
         symmetry = symmetry or summary.get("symmetry") or RefinementSettings.symmetry
     if not isinstance(diameter, (int, float)):
-        raise InputError(
-            f"{folder / 'summary.json'}: has no particle_diameter_angstrom; give the particle diameter"
-        )
+        raise InputError(f"{folder / 'summary.json'}: has no particle_diameter_angstrom; give the particle diameter")
     return float(diameter), PointGroup(symmetry).name
 
 

@@ -33,9 +33,19 @@ __all__ = [
 
 CHECKPOINT = "checkpoint.npz"
 OUTPUT_FILES = (
-    "map.mrc", "half1.mrc", "half2.mrc", "particles.star", "fsc.csv", "summary.json", "iterations.jsonl",
-    CHECKPOINT, "figures/fsc.png", "figures/slices.png", "figures/orientations.png", "figures/resolution.png",
-)  # fmt: skip
+    "map.mrc",
+    "half1.mrc",
+    "half2.mrc",
+    "particles.star",
+    "fsc.csv",
+    "summary.json",
+    "iterations.jsonl",
+    CHECKPOINT,
+    "figures/fsc.png",
+    "figures/slices.png",
+    "figures/orientations.png",
+    "figures/resolution.png",
+)
 
 
 def write_refinement(
@@ -79,20 +89,21 @@ def write_refinement(
 
     folder = Path(folder)
     (folder / "figures").mkdir(exist_ok=True)
-    for name, volume in zip(
-        ("map.mrc", "half1.mrc", "half2.mrc"), (result.map, *result.half_maps), strict=True
-    ):
+    for name, volume in zip(("map.mrc", "half1.mrc", "half2.mrc"), (result.map, *result.half_maps), strict=True):
         write_volume(folder / name, volume.cpu().numpy(), result.pixel_size)
     posterior = result.posterior
     write_particles_star(
-        folder / "particles.star", particles, poses=result.poses, random_subset=result.halves,
+        folder / "particles.star",
+        particles,
+        poses=result.poses,
+        random_subset=result.halves,
         extra_columns={
             "rlnMaxValueProbDistribution": posterior.max_probability,
             "rlnLogLikeliContribution": posterior.log_likelihood,
             "cryoinvPosteriorEntropy": posterior.entropy,
             "cryoinvMeanProbability": posterior.mean_probability,
         },
-    )  # fmt: skip
+    )
     write_fsc_table(
         folder / "fsc.csv", {"fsc": result.fsc, "fsc_masked": result.fsc_masked}, particles.n, result.pixel_size
     )
@@ -249,8 +260,10 @@ def write_figures(folder: Path, result: RefinementResult) -> None:
                 "half-maps, 0.143": [r["resolution_half_0143_angstrom"] for r in result.history],
                 "in sphere, 0.143": [r["resolution_half_0143_masked_angstrom"] for r in result.history],
             },
-            folder / "resolution.png", pixel_size, _stage_names(result.history),
-        )  # fmt: skip
+            folder / "resolution.png",
+            pixel_size,
+            _stage_names(result.history),
+        )
 
 
 def _stage_names(history: list[dict]) -> dict[int, str]:

@@ -1,0 +1,6 @@
+"""``python -m cryoinv``."""
+
+from cryoinv.cli.main import run
+
+if __name__ == "__main__":
+    run()

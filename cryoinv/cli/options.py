@@ -1,0 +1,34 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+__all__ = ["Device", "Json", "NoCtf", "Padding", "Seed", "Symmetry", "Threads", "set_threads"]
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes the first GPU if there is one.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; as many as the libraries take, if not given.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+Symmetry = Annotated[str, typer.Option(help="Point group: C<n>, D<n>, T, O, I or I1 to I4.")]
+NoCtf = Annotated[bool, typer.Option("--no-ctf", help="Leave out the CTF even where defocus is known.")]
+Padding = Annotated[int, typer.Option(min=1, max=4, help="Oversampling of the map in Fourier space.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
+
+
+def set_threads(count: int | None) -> None:
+    """Let every numerical library use `count` threads; to be called before they are imported."""
+    if count is None:
+        return
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+    if "numba" not in sys.modules:
+        os.environ.update(dict.fromkeys(names, str(count)))
+    import numba
+    import torch
+
+    torch.set_num_threads(count)
+    most: int = vars(numba.config)["NUMBA_NUM_THREADS"]
+    numba.set_num_threads(min(count, most))

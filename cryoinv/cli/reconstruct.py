@@ -1,0 +1,80 @@
+"""``cryoinv reconstruct``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cryoinv.cli.options import Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
+from cryoinv.errors import InputError
+
+
+def reconstruct(
+    particles: Annotated[Path, typer.Argument(metavar="PARTICLES.star", help="Particles with poses.")],
+    output: Annotated[Path, typer.Option(help="The map (.mrc).")],
+    prior: Annotated[
+        str | None, typer.Option(help="Prior on the map; none, so unregularised, if not given.", show_default=False)
+    ] = None,
+    half_maps: Annotated[
+        bool, typer.Option("--half-maps", help="Write NAME_half1.mrc and NAME_half2.mrc as well.")
+    ] = False,
+    no_ctf: NoCtf = False,
+    symmetry: Symmetry = "C1",
+    padding: Padding = 2,
+    device: Device = "auto",
+    threads: Threads = None,
+    seed: Seed = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the map if it is there.")] = False,
+) -> None:
+    """Reconstruct a map from particles whose poses are known."""
+    set_threads(threads)
+    from cryoinv import refinement
+    from cryoinv.cli.inputs import check_images, check_output_folder, input_files, refuse_to_replace
+    from cryoinv.cli.progress import Progress
+    from cryoinv.cli.tables import print_table
+    from cryoinv.io import ParticleStack, write_volume
+    from cryoinv.metrics import resolution_at
+    from cryoinv.priors import prior_by_name
+
+    outputs = _outputs(output, half_maps, overwrite)
+    check_output_folder(output.parent, True, "")
+    chosen = None if prior is None else prior_by_name(prior)
+    stack = ParticleStack.from_star(particles)
+    refuse_to_replace(input_files(stack, particles), outputs)
+    if stack.poses is None:
+        raise InputError(f"{particles}: has no poses (columns rlnAngleRot, rlnAngleTilt, rlnAnglePsi)")
+    with Progress() as progress:
+        check_images(stack, progress)
+        with progress.task("reconstructing", len(stack)) as advance:
+            result = refinement.reconstruct(
+                stack,
+                prior=chosen,
+                padding=padding,
+                symmetry=symmetry,
+                use_ctf=not no_ctf,
+                device=device,
+                seed=seed,
+                callback=advance,
+            )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    for path, volume in zip(outputs, (result.map, *result.half_maps), strict=False):
+        write_volume(path, volume.cpu().numpy(), result.pixel_size)
+    found = resolution_at(result.fsc, 0.143, stack.n, stack.pixel_size)
+    print_table(
+        f"Reconstruction of {particles}",
+        [("particles", str(len(stack))), ("resolution, half-maps at 0.143", str(found)), ("map", str(output))],
+    )
+
+
+def _outputs(output: Path, half_maps: bool, overwrite: bool) -> list[Path]:
+    """Files to be written, the map first."""
+    if output.is_dir() or output.suffix not in (".mrc", ".map", ".gz"):
+        raise InputError(f"{output}: the output must be a map's name, ending in .mrc or .map")
+    stem, _, ending = output.name.partition(".")
+    halves = [output.with_name(f"{stem}_half{half}.{ending}") for half in (1, 2)] if half_maps else []
+    existing = [str(path) for path in (output, *halves) if path.exists()]
+    if existing and not overwrite:
+        raise InputError(f"{', '.join(existing)}: there already; use --overwrite to replace")
+    return [output, *halves]

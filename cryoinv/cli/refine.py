@@ -1,0 +1,126 @@
+"""``cryoinv refine``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cryoinv.cli.options import Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
+from cryoinv.errors import InputError
+
+if TYPE_CHECKING:
+    from cryoinv.refinement import RefinementSettings
+
+
+def refine(
+    particles: Annotated[Path, typer.Argument(metavar="PARTICLES.star", help="Particles; poses are not used.")],
+    reference: Annotated[Path, typer.Option(help="Starting map (.mrc); it is low-passed first.")],
+    output: Annotated[Path, typer.Option(help="Folder for the results.")],
+    prior: Annotated[str, typer.Option(help="Prior on the map.")] = "gaussian",
+    particle_diameter: Annotated[
+        float | None, typer.Option(help="Å; estimated from the reference if not given.", show_default=False)
+    ] = None,
+    max_shift: Annotated[float, typer.Option(help="Largest shift in Å that is searched.")] = 6.0,
+    no_ctf: NoCtf = False,
+    initial_lowpass: Annotated[float, typer.Option(help="Å the reference is low-passed to.")] = 30.0,
+    symmetry: Symmetry = "C1",
+    max_iterations: Annotated[int, typer.Option(min=1, help="At most so many, and a final one.")] = 20,
+    noise_estimation: Annotated[str, typer.Option(help="unmasked, or masked as in RELION.")] = "unmasked",
+    padding: Padding = 2,
+    device: Device = "auto",
+    threads: Threads = None,
+    seed: Seed = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's files.")] = False,
+) -> None:
+    """Refine a map and its particles' poses from a starting map, in two independent halves.
+
+    Writes map.mrc, half1.mrc, half2.mrc (unregularised), particles.star (poses, half-sets, posterior), fsc.csv,
+    summary.json, iterations.jsonl and figures into the output folder.
+    """
+    if resume and overwrite:
+        raise typer.BadParameter("--resume and --overwrite exclude each other")
+    set_threads(threads)
+    from cryoinv.cli.tables import print_table, refinement_rows
+    from cryoinv.refinement import RefinementSettings
+
+    settings = RefinementSettings(
+        particle_diameter=particle_diameter,
+        max_shift=max_shift,
+        use_ctf=not no_ctf,
+        initial_lowpass=initial_lowpass,
+        symmetry=symmetry,
+        max_iterations=max_iterations,
+        noise_estimation=noise_estimation,
+        padding=padding,
+        seed=seed,
+    )
+    summary = run_refinement(particles, reference, output, settings, prior, device, resume, overwrite)
+    print_table(f"Refinement of {particles}", refinement_rows(summary))
+    typer.echo(f"maps, poses, curves and figures are in {output}")
+
+
+def run_refinement(
+    star: Path,
+    reference: Path,
+    output: Path,
+    settings: RefinementSettings,
+    prior: str = "gaussian",
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Check all inputs, refine, write the folder; return the summary."""
+    import torch
+
+    from cryoinv import __version__
+    from cryoinv.cli.inputs import check_images, check_output_folder, input_files, read_reference, refuse_to_replace
+    from cryoinv.cli.progress import Progress, RefinementProgress
+    from cryoinv.cli.reporting import say
+    from cryoinv.io import ParticleStack
+    from cryoinv.priors import prior_by_name
+    from cryoinv.refinement import Refinement
+    from cryoinv.refinement.output import CHECKPOINT, OUTPUT_FILES, IterationLog, write_refinement
+
+    check_output_folder(output, resume or overwrite, "use --resume to go on, or --overwrite to replace its results")
+    chosen = prior_by_name(prior)
+    stack = ParticleStack.from_star(star)
+    refuse_to_replace(input_files(stack, star, reference), [output / name for name in OUTPUT_FILES])
+    volume = read_reference(reference, stack, star)
+    _check_extent(settings, stack.n * stack.pixel_size)
+    refinement = Refinement(stack, volume, chosen, settings=settings, device=device)
+    checkpoint = output / CHECKPOINT
+    history = _history(refinement, checkpoint) if resume else []
+    with Progress() as progress:
+        check_images(stack, progress)
+        refinement.observer = RefinementProgress(progress, IterationLog(output, history, overwrite))
+        try:
+            result = refinement.run(checkpoint, resume)
+        except KeyboardInterrupt:
+            if checkpoint.exists():
+                say(f"stopped; --resume goes on after the last iteration saved in {output}")
+            raise
+    details = {
+        "prior": prior,
+        "particles_file": str(star),
+        "reference_file": str(reference),
+        "threads": torch.get_num_threads(),
+        "version": __version__,
+    }
+    return write_refinement(output, result, stack, settings, str(refinement.device), details)
+
+
+def _check_extent(settings: RefinementSettings, box: float) -> None:
+    if settings.max_shift > box / 2:
+        raise InputError(f"max_shift is {settings.max_shift:g} Å, more than half the box of {box:g} Å")
+
+
+def _history(refinement: Any, checkpoint: Path) -> list[dict]:
+    """Records of the run that is resumed; refuses a checkpoint of another run before anything is written."""
+    from cryoinv.refinement.state import RefinementState
+
+    if not checkpoint.exists():
+        return []
+    return RefinementState.load(checkpoint, refinement.fingerprint()).history
