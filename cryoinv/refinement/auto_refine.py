@@ -44,6 +44,8 @@ __all__ = ["Refinement", "refine"]
 
 log = logging.getLogger(__name__)
 
+_MAY_CHANGE = ("max_iterations", "memory_bytes")  # between the legs of a resumed run
+
 Halves = tuple[SufficientStatistics, SufficientStatistics]
 
 
@@ -340,7 +342,7 @@ class Refinement:
             len(self.particles),
             self.n,
             self.pixel_size,
-            sorted(asdict(self.settings).items()),
+            sorted(item for item in asdict(self.settings).items() if item[0] not in _MAY_CHANGE),
             repr(self.prior),
             repr(self.m_step),
             [] if names is None else [str(x) for x in names],
