@@ -76,7 +76,7 @@ class MrcHeader:
 
 
 def same_pixel_size(a: float, b: float) -> bool:
-    """Whether two pixel sizes are equal within 1 %: |a - b| <= 0.01 max(|a|, |b|).
+    """Whether two pixel sizes are equal within 1 %: ``|a - b| <= 0.01 max(|a|, |b|)``.
 
     Parameters
     ----------

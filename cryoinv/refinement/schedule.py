@@ -34,7 +34,7 @@ class Schedule:
     stalled : int
         Iterations running without gain.
     best_shell : float
-        Best resolution of the stage, in shells.
+        Best resolution so far, in shells.
     smallest_change : float
         Smallest mean change of orientation of the stage, degrees.
     iterations_in_stage : int

@@ -15,7 +15,7 @@ Device = torch.device | str
 
 
 def frequencies(n: int, device: Device = "cpu") -> tuple[Tensor, Tensor]:
-    """Integer frequencies of a full axis and of the half axis, ``k = 0, 1, ..., -2, -1`` and ``0 ... n//2``.
+    """Integer frequencies of a full axis, in the order of ``fftfreq``, and of the half axis, 0 to ``n//2``.
 
     Parameters
     ----------
