@@ -125,10 +125,11 @@ for name, volume in list(maps.items())[1:]:
 # %%
 # Against the truth
 # -----------------
+# Projections along z, and shell correlations.
 
 figure, axes = plt.subplots(1, 4, figsize=(13, 3.2), layout="constrained")
 for ax, name in zip(axes, ("truth", "conjugate gradients", "B/K"), strict=False):
-    ax.imshow(maps[name].data[n // 2], cmap="gray", origin="lower")
+    ax.imshow(maps[name].data.sum(0), cmap="gray", origin="lower")
     ax.set(title=name, xticks=[], yticks=[])
 for name, volume in list(maps.items())[1:]:
     curve = fourier_shell_correlation(volume.data, truth.data)

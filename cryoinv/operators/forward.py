@@ -37,6 +37,7 @@ class ForwardModel(TorchOperator):
 
     Examples
     --------
+    >>> import torch
     >>> from cryoinv.spaces import VolumeSpace
     >>> slices = FourierSlice(VolumeSpace(8), torch.eye(3)[None].repeat(2, 1, 1))
     >>> model = ForwardModel(slices, shift=Shift(slices.range, [[0.5, 0.0], [1.0, -1.0]]))
