@@ -241,9 +241,7 @@ def assert_gradient(
             forward, backward = functional(point + h * direction), functional(point - h * direction)
             errors.append(_ratio(abs((float(forward) - float(backward)) / (2 * h) - expected), scale))
         worst = max(worst, min(errors))
-    assert worst <= rtol, (
-        f"gradient of {functional!r}: relative error {worst:.2e}, expected at most {rtol:.0e}"
-    )
+    assert worst <= rtol, f"gradient of {functional!r}: relative error {worst:.2e}, expected at most {rtol:.0e}"
     return worst
 
 

@@ -62,9 +62,7 @@ class Blur(TorchOperator):
 
 def phases(n, dtype):
     space = images(n, dtype)
-    return Multiplier(
-        space, torch.polar(torch.ones(space.shape), torch.arange(float(space.size)).view(space.shape))
-    )
+    return Multiplier(space, torch.polar(torch.ones(space.shape), torch.arange(float(space.size)).view(space.shape)))
 
 
 OPERATORS = {
@@ -72,9 +70,7 @@ OPERATORS = {
     "fourier-images": lambda n, dtype: FourierTransform(ImageSpace(n, 3.0, dtype, count=COUNT)),
     "fourier-inverse": lambda n, dtype: FourierTransform(volumes(n, dtype)).inverse,
     "pyfftw": lambda n, dtype: PyFFTWFourierTransform(odl.rn((n, n), dtype=dtype)),
-    "pyfftw-cells": lambda n, dtype: PyFFTWFourierTransform(
-        odl.uniform_discr([0, 0], [2, 1], (n + 1, n), dtype=dtype)
-    ),
+    "pyfftw-cells": lambda n, dtype: PyFFTWFourierTransform(odl.uniform_discr([0, 0], [2, 1], (n + 1, n), dtype=dtype)),
     "slice-pad1": lambda n, dtype: slices(n, dtype, padding=1),
     "slice-pad2": lambda n, dtype: slices(n, dtype),
     "slice-pad1-radial": lambda n, dtype: slices(n, dtype, padding=1, gridding="radial"),

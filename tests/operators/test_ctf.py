@@ -97,9 +97,7 @@ def test_particles_are_independent_and_pixels_agree_with_the_layout(dtype):
     for i, defocus in enumerate(p["defocus_u"]):
         assert torch.equal(values[i], ctf_values(16, 2.0, **{**p, "defocus_u": defocus}, dtype=dtype)[0])
     disc = FourierDisc(16)
-    assert torch.equal(
-        ctf_at_pixels(disc.pixels, 16, 2.0, **p, dtype=dtype), values.flatten(1)[:, disc.index]
-    )
+    assert torch.equal(ctf_at_pixels(disc.pixels, 16, 2.0, **p, dtype=dtype), values.flatten(1)[:, disc.index])
 
 
 def test_values_are_even():

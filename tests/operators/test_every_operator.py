@@ -117,9 +117,7 @@ def test_norm_bounds_the_operator(name):
     norm = operator.norm(estimate=True)
     assert type(norm) is float
     assert operator.norm(estimate=True) == norm
-    gains = [
-        operator(x).norm() / x.norm() for x in (testing.random_element(operator.domain, s) for s in range(3))
-    ]
+    gains = [operator(x).norm() / x.norm() for x in (testing.random_element(operator.domain, s) for s in range(3))]
     assert max(gains) <= norm * 1.001
 
 

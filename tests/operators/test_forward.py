@@ -61,9 +61,7 @@ def test_new_poses_keep_the_ctf():
     new = old.with_poses(rotations(seed=9), shifts(seed=9))
     assert new.ctf is old.ctf
     assert new.slice.scheme is old.slice.scheme
-    expected = ForwardModel(
-        old.slice.with_rotations(rotations(seed=9)), old.ctf, Shift(old.range, shifts(seed=9))
-    )
+    expected = ForwardModel(old.slice.with_rotations(rotations(seed=9)), old.ctf, Shift(old.range, shifts(seed=9)))
     x = testing.random_element(old.domain)
     assert torch.equal(new(x).data, expected(x).data)
     assert old.with_poses(rotations()).shift is None

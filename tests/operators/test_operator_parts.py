@@ -114,9 +114,7 @@ def test_pyfftw_on_a_function_space_keeps_the_adjoint_and_knows_its_norm():
     assert transform(x).norm() == pytest.approx(transform.norm() * x.norm())
 
 
-@pytest.mark.parametrize(
-    "space", [odl.cn((4, 4)), VolumeSpace(4), odl.rn(3, weighting=[1.0, 2.0, 3.0])], ids=str
-)
+@pytest.mark.parametrize("space", [odl.cn((4, 4)), VolumeSpace(4), odl.rn(3, weighting=[1.0, 2.0, 3.0])], ids=str)
 def test_pyfftw_refuses_other_spaces(space):
     with pytest.raises(InputError, match="expected"):
         PyFFTWFourierTransform(space)

@@ -63,9 +63,7 @@ def test_pixels_agree_with_the_layout(n):
 def test_one_shift_serves_all_images_or_a_single_one():
     space = images(8, "float64")
     x = testing.random_element(space)
-    assert torch.equal(
-        Shift(space, [1.0, 2.0])(x).data[2], Shift(space.with_count(None), [1.0, 2.0])(x[2]).data
-    )
+    assert torch.equal(Shift(space, [1.0, 2.0])(x).data[2], Shift(space.with_count(None), [1.0, 2.0])(x[2]).data)
 
 
 @pytest.mark.parametrize(

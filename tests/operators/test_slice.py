@@ -30,15 +30,11 @@ def smooth_volume(n, width=0.12):
     axis = (np.arange(n) - n // 2) / n
     z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
     centres = rng.uniform(-0.15, 0.15, (4, 3))
-    return sum(
-        np.exp(-((x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2) / (2 * (width / 2) ** 2)) for a, b, c in centres
-    )
+    return sum(np.exp(-((x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2) / (2 * (width / 2) ** 2)) for a, b, c in centres)
 
 
 @pytest.mark.parametrize("n", [8, 9])
-@pytest.mark.parametrize(
-    ("dtype", "tolerance", "allowed"), [("float64", 1e-7, 1e-6), ("float32", 1e-6, 1e-5)]
-)
+@pytest.mark.parametrize(("dtype", "tolerance", "allowed"), [("float64", 1e-7, 1e-6), ("float32", 1e-6, 1e-5)])
 def test_nufft_slices_equal_the_direct_sum(n, dtype, tolerance, allowed):
     space = volumes(n, dtype)
     operator = FourierSlice(space, rotations(), interpolation="nufft", tolerance=tolerance)
