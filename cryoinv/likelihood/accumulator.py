@@ -9,6 +9,7 @@ from cryoinv.geometry import PointGroup
 from cryoinv.noise import ResidualPower
 from cryoinv.operators.interpolation import Interpolation
 from cryoinv.operators.pixels import FourierDisc
+from cryoinv.spaces.spectrum import frequencies
 
 __all__ = ["SliceAccumulator"]
 
@@ -52,6 +53,7 @@ class SliceAccumulator:
         self._gradient = gradient
         self._waiting: list[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor | None]] = []
         self._bytes = 0
+        self._largest = 0.0
 
     def add_images(self, group: int, power: torch.Tensor, images: int) -> None:
         """Count the power of images, before the expected signal is taken off by `add_slices`."""
@@ -91,6 +93,7 @@ class SliceAccumulator:
         data = torch.cat([w[1] for w in self._waiting])
         weight = torch.cat([w[2] for w in self._waiting])
         pixels = self.disc.pixels[: data.shape[1]]
+        self._largest = float((pixels[-1].double() ** 2).sum().sqrt())
         for mate in self.symmetry.matrices:
             turned = rotations @ torch.as_tensor(mate)
             self.data = _sum(self.data, self.interpolation.insert(data, turned, pixels))
@@ -99,6 +102,20 @@ class SliceAccumulator:
             residual = torch.cat([w[3] for w in self._waiting if w[3] is not None])
             self.residual = _sum(self.residual, self.interpolation.insert(residual, rotations, pixels))
         self._waiting, self._bytes = [], 0
+
+
+    def statistics_terms(self) -> tuple[torch.Tensor, torch.Tensor]:
+        r"""B and K of everything inserted, zero where a coefficient's cell lies beyond all frequencies scored.
+
+        Interpolation spreads the outermost pixels further than that; there B/K would be extrapolation.
+        """
+        assert self.data is not None and self.weight is not None
+        box = self.interpolation.box
+        # Distance from zero to the nearest point of each coefficient's unit cell.
+        full, half = ((axis.abs() - 0.5).clamp(min=0) ** 2 for axis in frequencies(box, self.data.device))
+        reach = self._largest * box / self.disc.n
+        inside = full[:, None, None] + full[:, None] + half <= reach**2
+        return self.interpolation.data(self.data) * inside, self.interpolation.weight(self.weight) * inside
 
 
 def _sum(total: torch.Tensor | None, part: torch.Tensor) -> torch.Tensor:

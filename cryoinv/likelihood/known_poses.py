@@ -74,13 +74,13 @@ def known_pose_statistics(
         if callback is not None:
             callback(len(block))
     accumulator.flush()
-    assert accumulator.data is not None and accumulator.weight is not None
     one = np.ones(len(indices))
     summary = PosteriorSummary(indices, poses[indices], one, 0 * one, one, constant[indices])
+    data, weight = accumulator.statistics_terms()
     return SufficientStatistics(
         interpolation,
-        interpolation.data(accumulator.data),
-        interpolation.weight(accumulator.weight),
+        data,
+        weight,
         accumulator.residuals,
         summary,
         images.pixel_size,

@@ -120,19 +120,17 @@ class MarginalLikelihood(odl.functionals.Functional):
         if curvature == "exact":
             assert accumulator.residual is not None
             return scheme.prepare_adjoint(accumulator.residual)
-        statistics_space_residual = scheme.data(accumulator.data) - scheme.weight(
-            accumulator.weight
-        ) * scheme.spectrum(scheme.prepare(volume))
-        return scheme.spectrum_adjoint(statistics_space_residual)
+        data, weight = accumulator.statistics_terms()
+        return scheme.spectrum_adjoint(data - weight * scheme.spectrum(scheme.prepare(volume)))
 
     def expectation(self, volume: torch.Tensor, batch: np.ndarray | None = None) -> SufficientStatistics:
         """E-step at a volume (n, n, n): sufficient statistics of the particles of `batch` (all by default)."""
         accumulator, summary = self._run(volume, batch, False)
-        assert accumulator.data is not None and accumulator.weight is not None
+        data, weight = accumulator.statistics_terms()
         return SufficientStatistics(
             self.interpolation,
-            self.interpolation.data(accumulator.data),
-            self.interpolation.weight(accumulator.weight),
+            data,
+            weight,
             accumulator.residuals,
             summary,
             self.images.pixel_size,

@@ -76,7 +76,7 @@ def low_pass(
 
 
 def band_limit(volume: NDArray[np.floating]) -> NDArray[np.float32]:
-    r"""Keep the frequencies with :math:`|k| \le (n-1)//2`, those that projections in every direction have.
+    r"""Keep the frequencies with :math:`|k| \le (n-1)/2`, those that projections in every direction have.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def band_limit(volume: NDArray[np.floating]) -> NDArray[np.float32]:
     True
     """
     n = len(volume)
-    return _filter(volume, frequency_radius(n) <= (n - 1) // 2)
+    return _filter(volume, frequency_radius(n) <= (n - 1) / 2)
 
 
 def _filter(volume: NDArray[np.floating], transfer: NDArray) -> NDArray[np.float32]:

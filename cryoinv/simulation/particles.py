@@ -188,7 +188,7 @@ def simulate_particles(
     Parameters
     ----------
     volume : ndarray, shape (n, n, n)
-        Map x, axes (z, y, x), any grey scale. It is band-limited to :math:`|k| \le (n-1)//2` first.
+        Map x, axes (z, y, x), any grey scale. It is band-limited to :math:`|k| \le (n-1)/2` first.
     pixel_size : float
         In Å.
     count : int

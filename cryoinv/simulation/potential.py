@@ -36,7 +36,7 @@ def potential_map(
     b_factor: float = 0.0,
     default_b_factor: float = DEFAULT_B_FACTOR,
 ) -> NDArray[np.float32]:
-    r"""Potential map :math:`V(r) = \sum_a V_a(r - r_a)` in volts, band-limited to :math:`|k| \le (n-1)//2`.
+    r"""Potential map :math:`V(r) = \sum_a V_a(r - r_a)` in volts, band-limited to :math:`|k| \le (n-1)/2`.
 
     There is no sampling error: the Fourier coefficients inside the sphere are those of the continuous
     potential (repeated with the period of the box), those outside are zero. Sharp features therefore ripple
@@ -93,7 +93,7 @@ def potential_map(
         of = model.atomic_numbers == element
         atoms = _smeared_points(positions[of], b_factors[of], model.occupancies[of], n, pixel_size)
         spectrum += np.fft.rfftn(atoms) * scattering_factor(int(element), radius / (n * pixel_size))
-    spectrum[radius > (n - 1) // 2] = 0
+    spectrum[radius > (n - 1) / 2] = 0
     volume = np.fft.irfftn(spectrum, s=(n, n, n), axes=(0, 1, 2))
     return (volume * (VOLT_SQUARE_ANGSTROM / pixel_size**3)).astype(np.float32)
 

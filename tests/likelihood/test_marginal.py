@@ -82,9 +82,15 @@ def test_statistics_equal_dense_sums(problem, scheme):
     )
     weight = torch.einsum("ito,ip->op", posterior, ctf**2 * weights / sigma2)
     rotations = torch.as_tensor(search.rotations)
-    expected = interpolation.data(interpolation.insert(data, rotations, images.disc.pixels))
+    box = interpolation.box
+    k = np.stack(np.meshgrid(*[np.fft.fftfreq(box, 1 / box)] * 2 + [np.arange(box // 2 + 1)], indexing="ij"), -1)
+    reached = np.linalg.norm(np.maximum(np.abs(k) - 0.5, 0), axis=-1) <= images.disc.pixels.double().norm(
+        dim=1
+    ).max().item() * box / n
+    expected = interpolation.data(interpolation.insert(data, rotations, images.disc.pixels)) * torch.as_tensor(reached)
     torch.testing.assert_close(statistics.data, expected, rtol=1e-9, atol=1e-9)
     expected = interpolation.weight(interpolation.insert_weights(weight, rotations, images.disc.pixels))
+    expected = expected * torch.as_tensor(reached)
     torch.testing.assert_close(statistics.weight, expected, rtol=1e-9, atol=1e-9)
     predicted = slices[None, None] * ctf[:, None, None] / table[None, :, None]
     error = (posterior[..., None] * (transforms[:, None, None] - predicted).abs() ** 2).sum((1, 2))

@@ -52,7 +52,7 @@ def test_spectrum_of_sharp_atoms_is_the_structure_factor(n):
         phase = np.exp(-2j * np.pi * (fx * r[0] + fy * r[1] + fz * r[2]))
         factor = o * scattering_factor(int(z), np.sqrt(squares)) * np.exp(-b * squares / 4)
         expected = expected + factor * phase
-    expected = expected * VOLT_SQUARE_ANGSTROM / pixel_size**3 * (frequency_radius(n) <= (n - 1) // 2)
+    expected = expected * VOLT_SQUARE_ANGSTROM / pixel_size**3 * (frequency_radius(n) <= (n - 1) / 2)
     assert np.abs(spectrum - expected).max() < 1e-6 * np.abs(expected).max()
 
 
