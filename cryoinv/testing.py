@@ -34,7 +34,17 @@ __all__ = [
 
 
 def space_tolerance(*spaces) -> float:
-    """Return 1e-5 if any of the spaces is of single precision, else 1e-12."""
+    """Return 1e-5 if any of the spaces is of single precision, else 1e-12.
+
+    Parameters
+    ----------
+    *spaces : odl TensorSpace
+        Spaces of torch or NumPy arrays.
+
+    Returns
+    -------
+    float
+    """
     single = ("float32", "complex64")
     return 1e-5 if any(space.dtype_identifier in single for space in spaces) else 1e-12
 

@@ -24,6 +24,10 @@ def initial_noise(images: FourierImages, indices: np.ndarray | None = None) -> R
         Transformed particles.
     indices : numpy.ndarray, optional
         Particles to use; all by default.
+
+    Returns
+    -------
+    RadialGaussianNoise
     """
     indices = np.arange(len(images)) if indices is None else np.asarray(indices)
     disc = images.disc

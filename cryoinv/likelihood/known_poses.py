@@ -50,6 +50,10 @@ def known_pose_statistics(
         Every image stands for all its symmetry mates.
     callback : callable, optional
         Called with the number of particles finished since the last call.
+
+    Returns
+    -------
+    SufficientStatistics
     """
     indices = np.arange(len(images)) if indices is None else np.asarray(indices)
     symmetry = PointGroup("C1") if symmetry is None else symmetry

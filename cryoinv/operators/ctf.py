@@ -79,7 +79,9 @@ def ctf_at_pixels(
         Frequencies ``(kx, ky)`` in units of ``1 / (n * pixel_size)``.
     n : int
         Box size.
-    pixel_size, defocus_u, ..., b_factor
+    pixel_size, defocus_u, defocus_v, defocus_angle, voltage_kv, spherical_aberration_mm
+        As in `ctf_values`.
+    amplitude_contrast, phase_shift_deg, b_factor
         As in `ctf_values`.
     dtype : torch.dtype
         Real type of the result, which is computed in double precision.

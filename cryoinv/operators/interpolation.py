@@ -244,7 +244,24 @@ def interpolation_scheme(
     gridding: str = "separable",
     tolerance: float = 1e-7,
 ) -> Interpolation:
-    """Scheme by name: ``"trilinear"`` or ``"nufft"``.
+    """Make the scheme of a name, ``"trilinear"`` or ``"nufft"``.
+
+    Parameters
+    ----------
+    n : int
+        Box size of volume and images.
+    interpolation : {"trilinear", "nufft"}
+        Which scheme.
+    padding : int
+        Padding factor (trilinear).
+    gridding : {"separable", "radial"}
+        Window of the correction (trilinear).
+    tolerance : float
+        Relative error asked of the non-uniform transform (nufft).
+
+    Returns
+    -------
+    TrilinearInterpolation or NufftInterpolation
 
     Raises
     ------

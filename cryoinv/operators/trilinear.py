@@ -113,7 +113,12 @@ def insert_weights(
 ) -> torch.Tensor:
     r"""Insert real weights with the interpolation coefficients themselves ("lumped").
 
-    Parameters and shapes are those of `insert_slices`, with real `weights`.
+    Parameters
+    ----------
+    weights : torch.Tensor, shape (M, P), real
+        One weight per slice and pixel.
+    rotations, pixels, box, scale, compiled
+        As in `insert_slices`.
 
     Returns
     -------

@@ -17,6 +17,15 @@ PRIORS: dict[str, type[Prior]] = {"gaussian": GaussianPrior}
 def prior_by_name(name: str) -> Prior:
     """Make the prior that users call `name`.
 
+    Parameters
+    ----------
+    name : str
+        A key of `PRIORS`.
+
+    Returns
+    -------
+    Prior
+
     Raises
     ------
     InputError

@@ -99,7 +99,13 @@ def refine(
 
 
 class Refinement:
-    """A refinement, step by step: see `refine`, whose parameters it takes."""
+    """A refinement, step by step: `start`, `iterate` until converged, `finish`; `run` does all of them.
+
+    Parameters
+    ----------
+    particles, reference, prior, m_step, settings, device, observer
+        As in `refine`.
+    """
 
     def __init__(
         self,
