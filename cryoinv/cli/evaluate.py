@@ -40,7 +40,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(evaluation.to_dict(), allow_nan=False))
     else:
-        print_table(f"{folder} against {truth}", evaluation_rows(evaluation))
+        print_table(f"{folder.name} against {truth.name}", evaluation_rows(evaluation))
 
 
 def draw_evaluation(evaluation: Evaluation, folder: Path) -> None:

@@ -63,7 +63,7 @@ def reconstruct(
         write_volume(path, volume.cpu().numpy(), result.pixel_size)
     found = resolution_at(result.fsc, 0.143, stack.n, stack.pixel_size)
     print_table(
-        f"Reconstruction of {particles}",
+        f"Reconstruction of {particles.name}",
         [("particles", str(len(stack))), ("resolution, half-maps at 0.143", str(found)), ("map", str(output))],
     )
 

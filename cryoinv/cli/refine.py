@@ -58,7 +58,7 @@ def refine(
         seed=seed,
     )
     summary = run_refinement(particles, reference, output, settings, prior, device, resume, overwrite)
-    print_table(f"Refinement of {particles}", refinement_rows(summary))
+    print_table(f"Refinement of {particles.name}", refinement_rows(summary))
     typer.echo(f"maps, poses, curves and figures are in {output}")
 
 

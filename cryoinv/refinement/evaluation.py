@@ -131,8 +131,8 @@ def evaluate_refinement(
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder of a refinement")
-    estimated, true = _matched_poses(folder / "particles.star", Path(truth_poses))
     volume, true_volume, pixel_size = _maps(folder / "map.mrc", Path(truth))
+    estimated, true = _matched_poses(folder / "particles.star", Path(truth_poses))
     diameter, group = _particle(folder, particle_diameter, symmetry)
     box = len(volume) * pixel_size
     if not 0 < diameter <= box:

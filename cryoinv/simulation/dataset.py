@@ -223,6 +223,8 @@ def _map_of(
 
 def _resampled_map(path: Path, n: int, pixel_size: float) -> NDArray[np.float32]:
     volume, old_pixel_size = read_volume(path)
+    if volume.min() == volume.max():
+        raise InputError(f"{path}: the map is constant, every voxel is {volume.min():g}")
     m = len(volume)
     outside = np.abs(np.arange(m) - m // 2) * old_pixel_size > n * pixel_size / 2
     squares = (volume - np.median(volume)).astype(np.float64) ** 2

@@ -1,0 +1,266 @@
+"""Bad input: one clear message, a non-zero exit, nothing written."""
+
+import re
+
+import numpy as np
+import pytest
+
+from cryoinv.io import open_stack, read_volume, write_stack, write_volume
+
+from .conftest import BOX, COUNT, PIXEL_SIZE, REFINE
+from .test_contract import snapshot
+
+
+def random(*shape):
+    return np.random.default_rng(0).random(shape)
+
+
+def edit(path, pattern, replacement, count=1):
+    text, found = re.subn(pattern, replacement, path.read_text(), count=count, flags=re.MULTILINE)
+    assert found, pattern
+    path.write_text(text)
+
+
+def truncate(path, keep=0.5):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+
+
+def spoil_image(data, value):
+    images = open_stack(data / "particles.mrcs")[:]
+    images[4, 3:5] = value
+    if value == 7:
+        images[4] = value
+    # The library's own writer refuses such values.
+    content = (data / "particles.mrcs").read_bytes()[:1024] + images.tobytes()
+    (data / "particles.mrcs").write_bytes(content)
+
+
+def spoil_reference(data, change):
+    volume, _ = read_volume(data / "reference.mrc")
+    content = (data / "reference.mrc").read_bytes()[:1024] + change(volume).astype(np.float32).tobytes()
+    (data / "reference.mrc").write_bytes(content)
+
+
+def rows_removed(path):
+    text = path.read_text()
+    path.write_text(re.sub(r"^.*@.*\n", "", text, flags=re.MULTILINE))
+
+
+def only_one_particle(path):
+    lines = path.read_text().splitlines(keepends=True)
+    rows = [i for i, line in enumerate(lines) if "@" in line]
+    path.write_text("".join(line for i, line in enumerate(lines) if i not in rows[1:]))
+
+
+def with_nan(volume):
+    volume[2, 3, 4] = np.nan
+    return volume
+
+
+STAR, STACK, REFERENCE = "particles.star", "particles.mrcs", "reference.mrc"
+SPOILT = {
+    "star missing": (lambda d: (d / STAR).unlink(), [STAR, "no such"]),
+    "star is a folder": (lambda d: ((d / STAR).unlink(), (d / STAR).mkdir()), [STAR, "folder"]),
+    "star empty": (lambda d: (d / STAR).write_text(""), [STAR, "empty"]),
+    "star truncated": (lambda d: (d / STAR).write_text((d / STAR).read_text().rstrip()[:-8]), [STAR, "truncated"]),
+    "star cut in its header": (lambda d: truncate(d / STAR, 0.1), [STAR]),
+    "star is an image": (lambda d: (d / STAR).write_bytes((d / STACK).read_bytes()), [STAR]),
+    "star is prose": (lambda d: (d / STAR).write_text("dear reader,\n"), [STAR]),
+    "star without rows": (lambda d: rows_removed(d / STAR), [STAR, "no rows"]),
+    "star without images": (lambda d: edit(d / STAR, "rlnImageName", "rlnImage"), [STAR, "rlnImageName"]),
+    "stack missing": (lambda d: edit(d / STAR, "particles.mrcs", "else.mrcs"), [STAR, "else.mrcs"]),
+    "index too large": (lambda d: edit(d / STAR, r"0*3@", "000099@"), [STAR, "99", STACK]),
+    "index zero": (lambda d: edit(d / STAR, r"0*3@", "000000@"), [STAR, "000000@"]),
+    "one particle": (lambda d: only_one_particle(d / STAR), ["half"]),
+    "stack truncated": (lambda d: truncate(d / STACK), [STACK, "truncated"]),
+    "stack empty": (lambda d: (d / STACK).write_bytes(b""), [STACK, "empty"]),
+    "stack is text": (lambda d: (d / STACK).write_text("x" * 5000), [STACK, "not an MRC"]),
+    "image with NaN": (lambda d: spoil_image(d, np.nan), [STACK, "image 5", "NaN"]),
+    "image with Inf": (lambda d: spoil_image(d, np.inf), [STACK, "image 5", "Inf"]),
+    "constant image": (lambda d: spoil_image(d, 7), [STACK, "image 5", "constant"]),
+    "reference missing": (lambda d: (d / REFERENCE).unlink(), [REFERENCE, "no such"]),
+    "reference empty": (lambda d: (d / REFERENCE).write_bytes(b""), [REFERENCE, "empty"]),
+    "reference truncated": (lambda d: truncate(d / REFERENCE), [REFERENCE, "truncated"]),
+    "reference is a STAR file": (lambda d: (d / REFERENCE).write_bytes((d / STAR).read_bytes()), [REFERENCE]),
+    "reference with NaN": (lambda d: spoil_reference(d, with_nan), [REFERENCE, "NaN"]),
+    "reference zero": (lambda d: spoil_reference(d, lambda v: 0 * v), [REFERENCE, "zero"]),
+    "reference constant": (lambda d: spoil_reference(d, lambda v: 0 * v + 2), [REFERENCE, "constant"]),
+    "reference not cubic": (
+        lambda d: write_volume(d / REFERENCE, random(BOX, BOX, BOX + 2), PIXEL_SIZE), [REFERENCE, "not cubic"]
+    ),
+    "reference of another box": (
+        lambda d: write_volume(d / REFERENCE, random(*(BOX + 4,) * 3), PIXEL_SIZE), [REFERENCE, STAR, "24", "20"],
+    ),
+    "reference of another pixel size": (
+        lambda d: write_volume(d / REFERENCE, random(*(BOX,) * 3), PIXEL_SIZE * 1.02),
+        [REFERENCE, STAR, "7.14", "1 %"],
+    ),
+    "stack of another box": (
+        lambda d: write_stack(d / STACK, random(COUNT, BOX - 4, BOX - 4), PIXEL_SIZE), ["16"]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SPOILT, ids=lambda name: name.replace(" ", "-"))
+def test_refine_refuses_spoilt_files(case, cryoinv, copy, tmp_path):
+    spoil, words = SPOILT[case]
+    spoil(copy)
+    before = snapshot(copy)
+    outcome = cryoinv("refine", copy / STAR, "--reference", copy / REFERENCE, "--output", tmp_path / "run", *REFINE)
+    check_refused(outcome, words)
+    assert not (tmp_path / "run").exists() and snapshot(copy) == before
+
+
+WRONG = {
+    "symmetry": (["--symmetry", "C0"], ["C0"]),
+    "prior": (["--prior", "gausian"], ["gausian", "gaussian"]),
+    "device": (["--device", "tpu"], ["tpu"]),
+    "absent-gpu": (["--device", "cuda:99"], ["cuda:99"]),
+    "diameter": (["--particle-diameter", "-3"], ["particle_diameter"]),
+    "large-diameter": (["--particle-diameter", "500"], ["particle_diameter", "500"]),
+    "shift": (["--max-shift", "-1"], ["max_shift"]),
+    "large-shift": (["--max-shift", "inf"], ["max_shift"]),
+    "nan": (["--initial-lowpass", "nan"], ["initial_lowpass"]),
+    "noise": (["--noise-estimation", "guess"], ["guess"]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_refine_refuses_wrong_options_and_leaves_an_old_run_alone(case, cryoinv, dataset, refined):
+    options, words = WRONG[case]
+    before = snapshot(refined)
+    # A later option takes the place of an earlier one.
+    outcome = cryoinv(
+        "refine",
+        dataset / STAR,
+        "--reference",
+        dataset / REFERENCE,
+        "--output",
+        refined,
+        "--overwrite",
+        *REFINE,
+        *options,
+    )
+    check_refused(outcome, words)
+    assert snapshot(refined) == before
+
+
+def test_usage_errors_exit_with_2(cryoinv, dataset, tmp_path):
+    for arguments in (
+        ["refine", dataset / STAR, "--output", tmp_path / "x"],
+        [
+            "refine",
+            dataset / STAR,
+            "--reference",
+            dataset / REFERENCE,
+            "--output",
+            tmp_path / "x",
+            "--overwrite",
+            "--resume",
+        ],
+        ["refine", dataset / STAR, "--reference", dataset / REFERENCE, "--output", tmp_path / "x", "--seed", "one"],
+        ["nonsense"],
+    ):
+        outcome = cryoinv(*arguments)
+        assert outcome.code == 2 and "Traceback" not in outcome.text
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("output", ["a-file", "a-file/below"])
+def test_output_that_cannot_be_a_folder(output, cryoinv, dataset, tmp_path):
+    (tmp_path / "a-file").write_text("mine")
+    outcome = cryoinv("refine", dataset / STAR, "--reference", dataset / REFERENCE, "--output", tmp_path / output)
+    check_refused(outcome, ["a-file"])
+    assert (tmp_path / "a-file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        (None, [], ["no such"]),
+        (b"", [], ["empty"]),
+        (b"not atoms", [], ["model.cif"]),
+        ("good", ["--snr", "0"], ["SNR"]),
+        ("good", ["--snr", "nan"], ["SNR"]),
+        ("good", ["--box", "10"], ["pixels"]),
+        ("good", ["--noise", "pink"], ["pink", "white"]),
+        ("good", ["--max-shift", "-2"], ["shift"]),
+        ("good", ["--pixel-size", "-1"], ["pixel"]),
+    ],
+)
+def test_simulate_refuses(content, options, words, cryoinv, structure, tmp_path):
+    path = tmp_path / "model.cif"
+    if content == "good":
+        path = structure
+    elif content is not None:
+        path.write_bytes(content)
+    outcome = cryoinv(
+        "simulate",
+        path,
+        "--box",
+        BOX,
+        "--pixel-size",
+        PIXEL_SIZE,
+        "--particles",
+        2,
+        "--output",
+        tmp_path / "out",
+        *options,
+    )
+    check_refused(outcome, words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_simulate_refuses_a_constant_map_by_name(cryoinv, tmp_path):
+    write_volume(tmp_path / "flat.mrc", np.ones((BOX,) * 3), PIXEL_SIZE)
+    outcome = cryoinv(
+        "simulate", tmp_path / "flat.mrc", "--box", BOX, "--pixel-size", PIXEL_SIZE, "--output", tmp_path / "out"
+    )
+    check_refused(outcome, ["flat.mrc", "constant"])
+
+
+def test_evaluate_refuses(cryoinv, dataset, refined, copy, tmp_path):
+    def evaluate(folder=refined, truth=dataset / "truth.mrc", poses=dataset / "truth.star", options=()):
+        return cryoinv("evaluate", folder, "--truth", truth, "--truth-poses", poses, "--json", *options)
+
+    check_refused(evaluate(folder=tmp_path / "none"), ["none"])
+    check_refused(evaluate(folder=dataset), ["map.mrc"])
+    check_refused(evaluate(poses=dataset / STAR), [STAR, "rlnAngleRot"])
+    check_refused(evaluate(poses=copy / "truth.star"), ["truth.star", "24 of 24"])
+    write_volume(tmp_path / "big.mrc", random(*(BOX + 2,) * 3), PIXEL_SIZE)
+    check_refused(evaluate(truth=tmp_path / "big.mrc"), ["big.mrc", "22"])
+    write_volume(tmp_path / "fine.mrc", random(*(BOX,) * 3), PIXEL_SIZE / 2)
+    check_refused(evaluate(truth=tmp_path / "fine.mrc"), ["fine.mrc", "3.5"])
+    check_refused(evaluate(options=["--symmetry", "X"]), ["X"])
+    check_refused(evaluate(options=["--particle-diameter", "0"]), ["diameter"])
+
+
+def test_fsc_refuses(cryoinv, dataset, tmp_path):
+    truth = dataset / "truth.mrc"
+    write_volume(tmp_path / "big.mrc", random(*(BOX + 2,) * 3), PIXEL_SIZE)
+    write_volume(tmp_path / "fine.mrc", random(*(BOX,) * 3), PIXEL_SIZE / 2)
+    check_refused(cryoinv("fsc", truth, tmp_path / "none.mrc"), ["none.mrc"])
+    check_refused(cryoinv("fsc", truth, tmp_path / "big.mrc"), ["big.mrc", "truth.mrc"])
+    check_refused(cryoinv("fsc", truth, tmp_path / "fine.mrc"), ["fine.mrc", "3.5"])
+    check_refused(cryoinv("fsc", truth, truth, "--mask", tmp_path / "big.mrc"), ["big.mrc", "mask"])
+
+
+def test_reconstruct_refuses(cryoinv, dataset, copy, tmp_path):
+    check_refused(cryoinv("reconstruct", dataset / STAR, "--output", tmp_path / "m.mrc"), [STAR, "rlnAngleRot"])
+    check_refused(cryoinv("reconstruct", dataset / "truth.star", "--output", tmp_path / "m.txt"), ["m.txt"])
+    check_refused(
+        cryoinv("reconstruct", dataset / "truth.star", "--output", tmp_path / "m.mrc", "--symmetry", "Z"), ["Z"]
+    )
+    spoil_image(copy, np.nan)
+    check_refused(cryoinv("reconstruct", copy / "truth.star", "--output", tmp_path / "m.mrc"), ["image 5", "NaN"])
+    assert not (tmp_path / "m.mrc").exists()
+
+
+def check_refused(outcome, words):
+    assert outcome.code == 1, outcome.text
+    assert outcome.out == "" and "Traceback" not in outcome.err and "unexpected" not in outcome.err
+    errors = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, outcome.err
+    for word in words:
+        assert word in errors[0], errors[0]
