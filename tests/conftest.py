@@ -14,3 +14,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared data at {folder} (set CRYOINV_SHARED)")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The arrays of the tests are tiny: threads would cost more than they give."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numba
 import numpy as np
 import torch
@@ -11,9 +13,9 @@ __all__ = ["insert_complex", "insert_real", "slice_complex"]
 
 def slice_complex(spectrum, rotations, pixels, scale):
     """Slices (M, P) of a half-spectrum."""
-    _set_threads()
     out = np.empty((len(rotations), len(pixels)), _numpy(spectrum).dtype)
-    _slice(_numpy(spectrum), _numpy(rotations), _pixel_array(pixels, rotations), out, scale)
+    with _torch_threads():
+        _slice(_numpy(spectrum), _numpy(rotations), _pixel_array(pixels, rotations), out, scale)
     return torch.from_numpy(out)
 
 
@@ -28,11 +30,11 @@ def insert_real(weights, rotations, pixels, scale, box):
 
 
 def _insert(kernel, values, rotations, pixels, scale, box):
-    _set_threads()
     # One accumulator a thread, summed in order: the result depends on the thread count, never on their timing.
     parts = max(1, min(torch.get_num_threads(), len(rotations)))
     out = np.zeros((parts, box, box, box // 2 + 1), _numpy(values).dtype)
-    kernel(_numpy(values), _numpy(rotations), _pixel_array(pixels, rotations), out, scale)
+    with _torch_threads():
+        kernel(_numpy(values), _numpy(rotations), _pixel_array(pixels, rotations), out, scale)
     return torch.from_numpy(out[0] if parts == 1 else out.sum(0))
 
 
@@ -44,8 +46,16 @@ def _pixel_array(pixels, rotations):
     return _numpy(pixels.to(rotations.dtype))
 
 
-def _set_threads():
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+@contextmanager
+def _torch_threads():
+    """Run on as many threads as torch does, and leave torch's number alone: numba's first call would reset it."""
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
 
 
 @numba.njit(cache=True, inline="always")

@@ -182,7 +182,7 @@ class Refinement:
         """One iteration: E-step of both halves, FSC and signal power of the unregularised maps, M-step."""
         iteration = state.iteration + 1
         halves, summary = self._expectation(state, state.window, f"iteration {iteration}")
-        maps = HalfMaps.of(halves, self.mask)
+        maps = HalfMaps.of(halves, self.mask, state.window)
         resolution = maps.resolution(self.pixel_size)
         joined = join_low_resolution(halves, self.settings.join_below)
         first, second = (

@@ -32,13 +32,22 @@ class HalfMaps:
     fsc_masked: torch.Tensor
 
     @classmethod
-    def of(cls, halves: tuple[SufficientStatistics, SufficientStatistics], mask: torch.Tensor) -> HalfMaps:
-        """Compare the halves' statistics; `mask` (n, n, n) is the particle's sphere."""
+    def of(
+        cls,
+        halves: tuple[SufficientStatistics, SufficientStatistics],
+        mask: torch.Tensor,
+        window: float = float("inf"),
+    ) -> HalfMaps:
+        """Compare the halves' statistics inside `mask` (n, n, n), the particle's sphere, and without it.
+
+        Beyond the frequencies used, `window`, the FSC is zero: masking fills those shells with leaked signal.
+        """
         first, second = (s.to_volume(s.unregularised()) for s in halves)
+        used = torch.arange(first.shape[0] // 2 + 1, device=first.device) <= window + 0.5
         return cls(
             (first, second),
-            fourier_shell_correlation(first, second),
-            fourier_shell_correlation(first * mask, second * mask),
+            fourier_shell_correlation(first, second) * used,
+            fourier_shell_correlation(first * mask, second * mask) * used,
         )
 
     def resolution(self, pixel_size: float, masked: bool = False) -> Resolution:
