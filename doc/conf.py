@@ -1,5 +1,6 @@
 """Configuration of the documentation; build with ``python -m sphinx -W --keep-going -b html doc doc/_build/html``."""
 
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -56,6 +57,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "write_computation_times": False,
     "remove_config_comments": True,
+    "capture_repr": (),
     "reference_url": {},
 }
 
@@ -76,3 +78,17 @@ html_theme_options = {
     "footer_end": [],
 }
 html_sidebars = {"index": [], "conventions": [], "mathematics": [], "command_line": []}
+
+
+def own_signature(app, what, name, item, options, signature, returns):
+    """Signature of a class's own ``__init__`` where a base class (ODL's) hides it behind ``*args, **kwargs``."""
+    if what != "class" or signature != "(*args, **kwargs)":
+        return None
+    parameters = list(inspect.signature(item.__init__).parameters.values())[1:]
+    shown = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+    return str(inspect.Signature(shown)), returns
+
+
+def setup(app):
+    """Connect the hook above."""
+    app.connect("autodoc-process-signature", own_signature)

@@ -78,7 +78,7 @@ class SpherePrior(Prior):
 class ADMM(MStep):
     needs = ("proximal",)
 
-    def __init__(self, iterations=5):
+    def __init__(self, iterations=20):
         self.iterations = iterations
 
     def __call__(self, statistics, prior, callback=None):
@@ -141,7 +141,7 @@ priors = {
     "sphere prior": (SpherePrior(inside, inside / 20), ADMM()),
 }
 maps = {
-    name: expectation_maximisation(likelihood, start, prior, context, 4, m_step, reference=masked)
+    name: expectation_maximisation(likelihood, start, prior, context, 8, m_step, reference=masked)
     for name, (prior, m_step) in priors.items()
 }
 

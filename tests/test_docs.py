@@ -54,10 +54,12 @@ def test_docstring_has_summary_parameters_and_result(item):
     is_class = inspect.isclass(item)
     doc = numpydoc.ClassDoc(item, config={"show_class_members": False}) if is_class else numpydoc.FunctionDoc(item)
     assert doc["Summary"]
-    signature = inspect.signature(item)
+    signature = inspect.signature(item.__init__ if is_class else item)
     entries = doc["Parameters"] + (doc["Attributes"] if is_class else [])
     described = {name.strip(" *") for entry in entries for name in entry.name.split(",")}
-    wanted = {name for name in signature.parameters if not name.startswith("_") and name not in ("args", "kwargs")}
+    wanted = {
+        name for name in signature.parameters if not name.startswith("_") and name not in ("self", "args", "kwargs")
+    }
     assert wanted <= described
     if not is_class and signature.return_annotation not in (None, "None", signature.empty):
         assert doc["Returns"] or doc["Yields"]
