@@ -8,6 +8,8 @@ from pathlib import Path
 os.environ.setdefault("MPLBACKEND", "agg")
 sys.path[:0] = [str(Path(__file__).parent / "_ext"), str(Path(__file__).parents[1])]
 
+import sphinx.ext.autosummary  # noqa: E402
+
 import cryoinv  # noqa: E402, F401  (fails here, not in a hundred warnings, where it cannot be imported)
 
 project = "cryoinv"
@@ -39,6 +41,7 @@ autosummary_ignore_module_all = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say types, with shapes and units
 autodoc_preserve_defaults = True
+sphinx.ext.autosummary.WELL_KNOWN_ABBREVIATIONS += ("eq.", "eqs.")  # no end of a sentence
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 add_module_names = False

@@ -23,7 +23,12 @@ import torch
 
 from cryoinv.geometry import Poses, SO3Grid
 from cryoinv.io import ParticleStack
-from cryoinv.likelihood import ExhaustiveSearch, FourierImages, MarginalLikelihood, initial_noise
+from cryoinv.likelihood import (
+    ExhaustiveSearch,
+    FourierImages,
+    MarginalLikelihood,
+    initial_noise,
+)
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators import soft_sphere
 from cryoinv.simulation import demo_structure, potential_map, simulate_particles
@@ -42,7 +47,9 @@ translation = rng.integers(len(search.translations), size=count)
 poses = Poses(search.rotations[orientation], search.translations[translation] * pixel_size)
 
 volume = potential_map(demo_structure(), n, pixel_size)
-simulated = replace(simulate_particles(volume, pixel_size, count, snr=0.05, seed=2), poses=poses)
+simulated = replace(
+    simulate_particles(volume, pixel_size, count, snr=0.05, seed=2), poses=poses
+)
 particles = ParticleStack.from_arrays(simulated.images(np.arange(count)), pixel_size)
 print(f"{len(search.rotations)} orientations x {len(search.translations)} translations")
 
@@ -55,7 +62,9 @@ print(f"{len(search.rotations)} orientations x {len(search.translations)} transl
 right = RadialGaussianNoise.white(1.0, shells=n // 2 + 1)
 twice = RadialGaussianNoise(right.sigma2 / 2)
 only_noise = ParticleStack.from_arrays(simulated.noise(np.arange(count)), pixel_size)
-masked = initial_noise(FourierImages(only_noise, mask=soft_sphere(n, 7.0, 5.0, ndim=2, dtype=torch.float32)))
+masked = initial_noise(
+    FourierImages(only_noise, mask=soft_sphere(n, 7.0, 5.0, ndim=2, dtype=torch.float32))
+)
 models = {"right": right, "mates counted twice": twice, "noise of masked images": masked}
 
 # %%
@@ -69,7 +78,9 @@ def set_sizes(noise):
     likelihood = MarginalLikelihood(FourierImages(particles), noise, search)
     sizes, effective = [], []
     for block in np.array_split(np.arange(count), 5):
-        table = likelihood.posterior(torch.as_tensor(simulated.volume), block).double().flatten(1)
+        table = (
+            likelihood.posterior(torch.as_tensor(simulated.volume), block).double().flatten(1)
+        )
         true = torch.as_tensor(translation[block] * len(search.rotations) + orientation[block])
         mass = table.gather(1, true[:, None])
         likelier = torch.where(table > mass, table, 0).sum(1)
@@ -82,17 +93,23 @@ claimed = np.linspace(0, 1, 101)
 error = np.sqrt(claimed * (1 - claimed) / count)
 figure, axis = plt.subplots(figsize=(5, 5), layout="constrained")
 axis.fill_between(
-    claimed, claimed - 2 * error, claimed + 2 * error, color="0.85", label="calibrated, ± 2 standard errors"
+    claimed,
+    claimed - 2 * error,
+    claimed + 2 * error,
+    color="0.85",
+    label="calibrated, ± 2 standard errors",
 )
 for name, noise in models.items():
     sizes, effective = set_sizes(noise)
     found = (sizes[:, None] <= claimed).mean(0)
     axis.plot(claimed, found, label=name)
     print(
-        f"{name:>22}: the 50 % set holds the truth for {found[50]:.0%}, the 90 % set for {found[90]:.0%}; "
-        f"{effective:.0f} effective poses"
+        f"{name}: the 50 % set holds {found[50]:.0%} of the true poses, "
+        f"the 90 % set {found[90]:.0%}; {effective:.0f} effective poses"
     )
-axis.set(xlabel="posterior mass of the set", ylabel="share of particles whose true pose is in it")
+axis.set(
+    xlabel="posterior mass of the set", ylabel="share of particles whose true pose is in it"
+)
 axis.set(xlim=(0, 1), ylim=(0, 1))
 axis.set_aspect("equal")
 axis.legend(loc="upper left")

@@ -65,7 +65,8 @@ class SpherePrior(Prior):
         self.inside, self.outside = inside, outside  # standard deviations of a voxel
 
     def bind(self, statistics, context):
-        sphere = soft_sphere(statistics.box, context.particle_radius / context.pixel_size, dtype=torch.float32)
+        radius = context.particle_radius / context.pixel_size
+        sphere = soft_sphere(statistics.box, radius, dtype=torch.float32)
         return BoundSpherePrior(statistics.space, self.outside**2 + self.inside**2 * sphere)
 
 
@@ -108,7 +109,9 @@ except InputError as error:
 # a grid of 15°.
 
 n, pixel_size, radius = 32, 6.0, 60.0
-simulated = simulate_particles(potential_map(demo_structure(), n, pixel_size), pixel_size, 300, snr=0.2, seed=1)
+simulated = simulate_particles(
+    potential_map(demo_structure(), n, pixel_size), pixel_size, 300, snr=0.2, seed=1
+)
 truth = torch.as_tensor(simulated.volume)
 particles = ParticleStack.from_arrays(simulated.images(np.arange(len(simulated))), pixel_size)
 likelihood = MarginalLikelihood(
@@ -141,7 +144,9 @@ priors = {
     "sphere prior": (SpherePrior(inside, inside / 20), ADMM()),
 }
 maps = {
-    name: expectation_maximisation(likelihood, start, prior, context, 8, m_step, reference=masked)
+    name: expectation_maximisation(
+        likelihood, start, prior, context, 8, m_step, reference=masked
+    )
     for name, (prior, m_step) in priors.items()
 }
 
@@ -152,19 +157,36 @@ maps = {
 # clears the solvent after the M-step; the prior does so within it, and what the solvent tells of the noise is taken
 # out of the particle's coefficients as well.
 
-curves = {name: fourier_shell_correlation(masked(x), masked(truth)).numpy() for name, x in maps.items()}
+curves = {
+    name: fourier_shell_correlation(masked(x), masked(truth)).numpy()
+    for name, x in maps.items()
+}
 for name, curve in curves.items():
-    print(f"{name}: {resolution_at(curve, 0.5, n, pixel_size)} (FSC against the truth, 0.5, inside the sphere)")
+    print(
+        f"{name}: {resolution_at(curve, 0.5, n, pixel_size)} against the truth, in the sphere"
+    )
 
-figure, axes = plt.subplots(1, 4, figsize=(11, 3), width_ratios=(1.5, 1, 1, 1), layout="constrained")
+figure, axes = plt.subplots(
+    1, 4, figsize=(11, 3), width_ratios=(1.5, 1, 1, 1), layout="constrained"
+)
 frequency = np.arange(n // 2 + 1) / (n * pixel_size)
 for name, curve in curves.items():
     axes[0].plot(frequency[:13], curve[:13], label=name)
 axes[0].axhline(0.5, color="grey", linewidth=0.8)
-axes[0].set(xlabel="spatial frequency (1/Å)", ylabel="FSC against the truth, in the sphere", ylim=(-0.05, 1.05))
+axes[0].set(
+    xlabel="spatial frequency (1/Å)",
+    ylabel="FSC against the truth, in the sphere",
+    ylim=(-0.05, 1.05),
+)
 axes[0].legend()
 for axis, (name, volume) in zip(axes[1:], {"truth": truth, **maps}.items(), strict=True):
-    axis.imshow(volume[n // 2], cmap="gray", origin="lower", vmin=float(truth.min()), vmax=float(truth.max()))
+    axis.imshow(
+        volume[n // 2],
+        cmap="gray",
+        origin="lower",
+        vmin=float(truth.min()),
+        vmax=float(truth.max()),
+    )
     axis.set_title(name, fontsize="medium")
     axis.set_axis_off()
 plt.show()
