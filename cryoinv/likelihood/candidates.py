@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from .posterior import PoseWeights, normalise
 from .scores import ImageTerms, as_real
 
-__all__ = ["Candidates", "score_candidates", "significant"]
+__all__ = ["Candidates", "candidate_sums", "score_candidates", "significant_pair"]
 
 
 @dataclass
@@ -37,6 +38,22 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.rotations)
 
+    def batches(self, orientations: int) -> Iterator[slice]:
+        """Runs of images with at most so many orientations together, one image at least."""
+        start, total = 0, 0
+        for i, own in enumerate(self.rotations):
+            if total and total + len(own) > orientations:
+                yield slice(start, i)
+                start, total = i, 0
+            total += len(own)
+        yield slice(start, len(self))
+
+    def take(self, images: slice) -> Candidates:
+        """Candidates of some of the images."""
+        return Candidates(
+            self.rotations[images], self.translations[images], self.tables[images], self.log_prior
+        )
+
 
 @dataclass
 class CandidateScores:
@@ -46,12 +63,12 @@ class CandidateScores:
     ----------
     posteriors : list of PoseWeights
         One an image, its table of shape (1, T_i, C_i).
-    slices : torch.Tensor, shape (sum C_i, P), complex
-        Slices of all images' orientations, image after image.
+    slices : list of torch.Tensor, shape (C_i, P), complex
+        Slices of each image's orientations.
     """
 
     posteriors: list[PoseWeights]
-    slices: torch.Tensor
+    slices: list[torch.Tensor]
 
 
 def score_candidates(
@@ -60,31 +77,62 @@ def score_candidates(
     """Posterior of every image over its own candidates."""
     rotations = torch.as_tensor(np.concatenate(candidates.rotations))
     slices = interpolation.slices(prepared, rotations, pixels)
-    power = slices.real**2 + slices.imag**2
-    real = as_real(slices)
-    posteriors, start = [], 0
-    for i in range(len(candidates)):
-        part = slice(start, start + len(candidates.rotations[i]))
-        start = part.stop
+    parts = list(slices.split([len(own) for own in candidates.rotations]))
+    posteriors = []
+    for i, part in enumerate(parts):
         shifted = as_real(terms.scored[i] * candidates.tables[i])
-        scores = shifted @ real[part].T
-        scores -= 0.5 * (power[part] @ terms.weight[i if len(terms.weight) > 1 else 0])
+        scores = shifted @ as_real(part).T
+        scores -= 0.5 * ((part.real**2 + part.imag**2) @ terms.weight_of(i))
         scores += candidates.log_prior
         posteriors.append(normalise(scores[None]))
-    return CandidateScores(posteriors, slices)
+    return CandidateScores(posteriors, parts)
+
+
+@dataclass
+class CandidateSums:
+    """Sums of a block of images at the orientations that hold any mass to speak of, image after image.
+
+    Parameters
+    ----------
+    rotations : numpy.ndarray, shape (M, 3, 3)
+        The orientations.
+    slices, data, scored : torch.Tensor, shape (M, P), complex
+        Predicted slices; posterior-weighted, shift-corrected data, as inserted and as scored.
+    weight : torch.Tensor, shape (M, P)
+        Posterior-weighted weights.
+    """
+
+    rotations: np.ndarray
+    slices: torch.Tensor
+    data: torch.Tensor
+    scored: torch.Tensor
+    weight: torch.Tensor
 
 
 def candidate_sums(
-    terms: ImageTerms, candidates: Candidates, scores: CandidateScores, data: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Posterior-weighted data (sum C_i, P), complex, and weights (sum C_i, P) of every orientation."""
-    sums, weights = [], []
+    terms: ImageTerms, candidates: Candidates, scores: CandidateScores, negligible: float
+) -> CandidateSums:
+    """Sum over translations at every orientation whose posterior mass exceeds `negligible`."""
+    rotations, slices, data, scored, weight = [], [], [], [], []
+    masked = terms.scored is not terms.inserted
     for i, posterior in enumerate(scores.posteriors):
         table = posterior.weights[0]
-        sums.append(table.T @ as_real(data[i] * candidates.tables[i]))
-        weights.append(table.sum(0)[:, None] * terms.weight[i if len(terms.weight) > 1 else 0])
-    total = torch.cat(sums)
-    return torch.view_as_complex(total.view(len(total), -1, 2)), torch.cat(weights)
+        mass = table.sum(0)
+        kept = (mass > negligible).nonzero()[:, 0]
+        table, mass = table[:, kept].T.contiguous(), mass[kept]
+        rotations.append(candidates.rotations[i][kept.cpu().numpy()])
+        slices.append(scores.slices[i][kept])
+        data.append(_weighted(table, terms.inserted[i], candidates.tables[i]))
+        scored.append(_weighted(table, terms.scored[i], candidates.tables[i]) if masked else data[-1])
+        weight.append(mass[:, None] * terms.weight_of(i))
+    joined = torch.cat(data)
+    return CandidateSums(
+        np.concatenate(rotations), torch.cat(slices), joined, torch.cat(scored) if masked else joined, torch.cat(weight)
+    )
+
+
+def _weighted(table: torch.Tensor, data: torch.Tensor, undo: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_complex((table @ as_real(data * undo)).view(len(table), -1, 2))
 
 
 def significant(mass: torch.Tensor, share: float, most: int) -> torch.Tensor:
@@ -92,3 +140,8 @@ def significant(mass: torch.Tensor, share: float, most: int) -> torch.Tensor:
     top, index = mass.topk(min(most, len(mass)))
     below = torch.cumsum(top, 0) < share * float(mass.sum())
     return index[: int(below.sum()) + 1].sort().values
+
+
+def significant_pair(weights: torch.Tensor, share: float, most: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Significant orientations, at most `most`, and translations of one image's table (T, O)."""
+    return significant(weights.sum(0), share, most), significant(weights.sum(1), share, len(weights))

@@ -13,11 +13,11 @@ from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import Interpolation
 
 from .accumulator import SliceAccumulator
-from .candidates import Candidates, candidate_sums, score_candidates, significant
+from .candidate_pass import local_pass, oversampled_pass
 from .exhaustive import SharedGrid
 from .images import FourierImages
 from .posterior import PoseWeights
-from .scores import image_terms, shift_table
+from .scores import image_terms
 from .search import ExhaustiveSearch, LocalSearch
 from .statistics import PosteriorSummary
 
@@ -48,6 +48,8 @@ class Expectation:
         Bound on the temporaries of one block.
     callback : callable, optional
         Called with the number of particles finished since the last call.
+    negligible : float
+        Orientations of a particle's own that hold less of its posterior are not inserted.
     """
 
     images: FourierImages
@@ -59,6 +61,7 @@ class Expectation:
     gradient: bool = False
     memory_bytes: int = 1 << 29
     callback: Callable[[int], None] | None = None
+    negligible: float = 1e-6
 
     def run(
         self, search: ExhaustiveSearch | LocalSearch, indices: np.ndarray
@@ -69,9 +72,9 @@ class Expectation:
             self.interpolation, self.images.disc, self.symmetry, self.noise.sigma2.shape[0], self.gradient
         )
         if isinstance(search, LocalSearch):
-            summary = self._local(search, indices)
+            summary = local_pass(self, search, indices)
         elif search.oversampling is not None:
-            summary = self._oversampled(search, indices)
+            summary = oversampled_pass(self, search, indices)
         else:
             summary = self._exhaustive(search, indices)
         self.accumulator.flush()
@@ -103,13 +106,13 @@ class Expectation:
         grid = SharedGrid.build(search, self.interpolation, self.prepared, self.pixels)
         place = {int(i): p for p, i in enumerate(indices)}
         summaries, sums = [], None
-        for group, block in self.images.group_blocks(indices, self._block_size(search)):
+        for group, block in self.images.group_blocks(indices, self.block_size(search)):
             terms = image_terms(self.images, self.noise, group, block, self.count)
             if sums is None or sums.group != group:
                 self._close_group(grid, sums)
                 sums = _GroupSums(group, grid.slices, terms.precision)
             posterior = grid.posterior(terms)
-            summaries.append(self._summary(block, posterior, terms.constant, *grid.poses(posterior.best)))
+            summaries.append(self.summary(block, posterior, terms.constant, *grid.poses(posterior.best)))
             if share is not None:
                 rows = [place[int(i)] for i in block]
                 posterior.weights *= torch.as_tensor(share[rows], dtype=self.images.dtype)[:, None, None]
@@ -117,7 +120,7 @@ class Expectation:
                 self.accumulator.add_images(group, terms.power, len(block))
             sums.add(grid, posterior.weights, terms, self.images.mask is not None)
             if total is None or search is self._first_part:
-                self._report(len(block))
+                self.report(len(block))
         self._close_group(grid, sums)
         return PosteriorSummary.concatenate(summaries)
 
@@ -137,7 +140,7 @@ class Expectation:
         grid = SharedGrid.build(search, self.interpolation, self.prepared, self.pixels)
         evidence = np.empty(len(indices))
         place = {int(i): p for p, i in enumerate(indices)}
-        for group, block in self.images.group_blocks(indices, self._block_size(search)):
+        for group, block in self.images.group_blocks(indices, self.block_size(search)):
             posterior = grid.posterior(image_terms(self.images, self.noise, group, block, self.count))
             evidence[[place[int(i)] for i in block]] = posterior.log_evidence.cpu().numpy()
         return evidence
@@ -154,99 +157,15 @@ class Expectation:
         self._first_part = pieces[0]
         return pieces
 
-    def _block_size(self, search: ExhaustiveSearch) -> int:
+    def block_size(self, search: ExhaustiveSearch) -> int:
+        """Images whose score table fits into half the budget."""
         real = 8 if self.images.dtype == torch.float64 else 4
         scores = 2 * len(search.translations) * len(search.rotations) * real
         shifted = 4 * len(search.translations) * self.count * real
         return int(np.clip(self.memory_bytes // 2 // (scores + shifted), 1, 256))
 
-    # --- significant poses of a shared grid, then their children --------------------------------------------------
-
-    def _oversampled(self, search: ExhaustiveSearch, indices: np.ndarray) -> PosteriorSummary:
-        grid = SharedGrid.build(search, self.interpolation, self.prepared, self.pixels)
-        children = search.child_translations()
-        table = shift_table(self.pixels, self.images.n, children, self.images.dtype)
-        log_prior = float(search.log_rotation_prior[0] + search.log_translation_prior[0]) - np.log(
-            8 * children.shape[1]
-        )
-        summaries = []
-        for group, block in self.images.group_blocks(indices, min(32, self._block_size(search))):
-            terms = image_terms(self.images, self.noise, group, block, self.count)
-            weights = grid.posterior(terms).weights
-            chosen = Candidates([], [], [], log_prior)
-            for weight in weights:
-                orientations, translations = _significant_pair(weight, search.oversampling)
-                chosen.rotations.append(search.child_rotations(orientations.cpu().numpy()).reshape(-1, 3, 3))
-                chosen.translations.append(children[translations.cpu().numpy()].reshape(-1, 2))
-                chosen.tables.append(table[translations].flatten(0, 1))
-            summaries.append(self._weigh_candidates(block, terms, chosen))
-        return PosteriorSummary.concatenate(summaries)
-
-    # --- a neighbourhood of each particle's pose -----------------------------------------------------------------
-
-    def _local(self, search: LocalSearch, indices: np.ndarray) -> PosteriorSummary:
-        table = shift_table(self.pixels, self.images.n, search.translations, self.images.dtype)
-        log_prior = float(search.log_rotation_prior[0] + search.log_translation_prior[0])
-        bytes_each = len(search.relative) * self.count * 24
-        size = int(np.clip(self.memory_bytes // 2 // bytes_each, 1, 32))
-        summaries = []
-        for group, block in self.images.group_blocks(indices, size):
-            terms = image_terms(self.images, self.noise, group, block, self.count)
-            offsets = search.offsets_of(block)
-            centring = shift_table(self.pixels, self.images.n, offsets, self.images.dtype)
-            chosen = Candidates(
-                list(search.rotations_of(block)),
-                [search.translations + o for o in offsets],
-                [table * c for c in centring],
-                log_prior,
-            )
-            if search.oversampling is not None:
-                chosen = self._refine_local(search, block, terms, chosen, centring)
-            summaries.append(self._weigh_candidates(block, terms, chosen))
-        return PosteriorSummary.concatenate(summaries)
-
-    def _refine_local(self, search, block, terms, coarse: Candidates, centring) -> Candidates:
-        """Children of the significant candidates of a first pass."""
-        scores = score_candidates(terms, coarse, self.interpolation, self.prepared, self.pixels)
-        children = search.child_translations()
-        table = shift_table(self.pixels, self.images.n, children, self.images.dtype)
-        offsets = search.offsets_of(block)
-        fine = Candidates([], [], [], coarse.log_prior - np.log(8 * children.shape[1]))
-        for i, posterior in enumerate(scores.posteriors):
-            neighbours, translations = _significant_pair(posterior.weights[0], search.oversampling)
-            relative = search.child_relative(neighbours.cpu().numpy()).reshape(-1, 3, 3)
-            fine.rotations.append(relative @ search.centres.rotations[block[i]])
-            fine.translations.append(children[translations.cpu().numpy()].reshape(-1, 2) + offsets[i])
-            fine.tables.append(table[translations].flatten(0, 1) * centring[i])
-        return fine
-
-    def _weigh_candidates(self, block: np.ndarray, terms, chosen: Candidates) -> PosteriorSummary:
-        """Posterior over each image's own poses, accumulated and summarised."""
-        scores = score_candidates(terms, chosen, self.interpolation, self.prepared, self.pixels)
-        data, weight = candidate_sums(terms, chosen, scores, terms.inserted)
-        scored = None
-        if self.images.mask is not None:
-            scored, _ = candidate_sums(terms, chosen, scores, terms.scored)
-        self.accumulator.add_images(terms.group, terms.power, len(block))
-        self.accumulator.add_slices(
-            terms.group,
-            np.concatenate(chosen.rotations),
-            scores.slices,
-            data,
-            weight,
-            terms.precision,
-            scored,
-        )
-        rotations, translations = [], []
-        for i, posterior in enumerate(scores.posteriors):
-            translation, orientation = divmod(int(posterior.best), len(chosen.rotations[i]))
-            rotations.append(chosen.rotations[i][orientation])
-            translations.append(chosen.translations[i][translation])
-        self._report(len(block))
-        joined = _join(scores.posteriors)
-        return self._summary(block, joined, terms.constant, np.stack(rotations), np.stack(translations))
-
-    def _summary(self, block, posterior: PoseWeights, constant, rotations, translations) -> PosteriorSummary:
+    def summary(self, block, posterior: PoseWeights, constant, rotations, translations) -> PosteriorSummary:
+        """Summary of a block of particles from its posterior; translations in pixels."""
         host = lambda tensor: tensor.double().cpu().numpy()  # noqa: E731
         return PosteriorSummary(
             np.asarray(block),
@@ -257,7 +176,8 @@ class Expectation:
             host(posterior.log_evidence + constant),
         )
 
-    def _report(self, particles: int) -> None:
+    def report(self, particles: int) -> None:
+        """Tell the callback of particles done."""
         if self.callback is not None:
             self.callback(particles)
 
@@ -276,26 +196,6 @@ class _GroupSums:
         if masked:
             scored = grid.sums(weights, terms.scored)
             self.scored = scored if self.scored is None else self.scored + scored
-
-
-def _significant_pair(weights: torch.Tensor, oversampling) -> tuple[torch.Tensor, torch.Tensor]:
-    """Significant orientations and translations of one image's table (T, O)."""
-    orientations = significant(weights.sum(0), oversampling.significance, oversampling.max_orientations)
-    translations = significant(weights.sum(1), oversampling.significance, weights.shape[0])
-    return orientations, translations
-
-
-def _join(posteriors: list[PoseWeights]) -> PoseWeights:
-    """Summaries of single images as one block; the tables themselves are not kept."""
-    join = lambda name: torch.cat([getattr(p, name).reshape(1) for p in posteriors])  # noqa: E731
-    return PoseWeights(
-        posteriors[0].weights,
-        join("log_evidence"),
-        join("entropy"),
-        join("best"),
-        join("max_probability"),
-        join("mean_probability"),
-    )
 
 
 def _merge(parts: list[PosteriorSummary], share: np.ndarray) -> PosteriorSummary:

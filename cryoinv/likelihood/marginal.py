@@ -52,6 +52,8 @@ class MarginalLikelihood(odl.functionals.Functional):
         Bound on the temporaries of one block of images.
     callback : callable, optional
         Called with the number of particles finished since the last call.
+    negligible : float
+        Where each particle has orientations of its own, those that hold less of its posterior are not inserted.
 
     References
     ----------
@@ -68,6 +70,7 @@ class MarginalLikelihood(odl.functionals.Functional):
         symmetry: PointGroup | None = None,
         memory_bytes: int = 1 << 29,
         callback: Callable[[int], None] | None = None,
+        negligible: float = 1e-6,
     ):
         if noise.sigma2.shape[0] < images.groups:
             raise InputError(
@@ -77,7 +80,7 @@ class MarginalLikelihood(odl.functionals.Functional):
         self.interpolation = TrilinearInterpolation(images.n) if interpolation is None else interpolation
         self.count = len(images.disc) if r_max is None else images.disc.within(r_max)
         self.symmetry = PointGroup("C1") if symmetry is None else symmetry
-        self.memory_bytes, self.callback = memory_bytes, callback
+        self.memory_bytes, self.callback, self.negligible = memory_bytes, callback, negligible
         space = VolumeSpace(
             images.n,
             images.pixel_size,
@@ -171,6 +174,7 @@ class MarginalLikelihood(odl.functionals.Functional):
             gradient,
             self.memory_bytes,
             self.callback,
+            self.negligible,
         )
         return step.run(self.search, indices)
 

@@ -2,7 +2,7 @@ r"""The posterior over poses, :math:`w_{ig} = \mathrm{softmax}_g(\mathrm{score}_
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -35,6 +35,16 @@ class PoseWeights:
     best: torch.Tensor
     max_probability: torch.Tensor
     mean_probability: torch.Tensor
+
+    def without_table(self) -> PoseWeights:
+        """Return the summary alone; the table of weights is let go."""
+        return replace(self, weights=self.weights.new_empty(len(self.best), 0, 0))
+
+    @classmethod
+    def join(cls, parts: list[PoseWeights]) -> PoseWeights:
+        """Summaries of several blocks as one, without tables."""
+        names = ("weights", "log_evidence", "entropy", "best", "max_probability", "mean_probability")
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
 def normalise(scores: torch.Tensor) -> PoseWeights:

@@ -7,7 +7,7 @@ with slices :math:`S_o`, CTF :math:`C` and shift :math:`T_t`; the first term is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -51,6 +51,21 @@ class ImageTerms:
 
     def __len__(self) -> int:
         return len(self.scored)
+
+    def weight_of(self, image: int) -> torch.Tensor:
+        """Weighted squared CTF (P,) of one image of the block."""
+        return self.weight[image if len(self.weight) > 1 else 0]
+
+    def take(self, images: slice) -> ImageTerms:
+        """Terms of some of the images; the power stays that of the whole block."""
+        scored = self.scored[images]
+        return replace(
+            self,
+            scored=scored,
+            inserted=scored if self.inserted is self.scored else self.inserted[images],
+            weight=self.weight[images] if len(self.weight) > 1 else self.weight,
+            constant=self.constant[images],
+        )
 
 
 def image_terms(

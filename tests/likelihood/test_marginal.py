@@ -187,7 +187,7 @@ def test_local_search_equals_exhaustive_search_over_the_same_poses(problem):
     n, volume, images, _, _, noise = problem
     centres = Poses(Rotation.random(7, random_state=5).as_matrix(), np.zeros((7, 2)))
     local = LocalSearch(centres, 1.0, 20.0, 40.0, 1.0, 1.0, max_shift_pixels=2.0)
-    statistics = MarginalLikelihood(images, noise, local).expectation(volume)
+    statistics = MarginalLikelihood(images, noise, local, negligible=0.0).expectation(volume)
     for i in range(7):
         rotations = local.rotations_of(np.array([i]))[0]
         prior = np.full(len(rotations), local.log_rotation_prior[0] + local.log_translation_prior[0])
@@ -204,6 +204,16 @@ def test_local_search_equals_exhaustive_search_over_the_same_poses(problem):
     torch.testing.assert_close(total.weight, statistics.weight)
 
 
+def test_negligible_orientations_change_next_to_nothing(problem):
+    n, volume, images, _, _, noise = problem
+    centres = Poses(Rotation.random(7, random_state=5).as_matrix(), np.zeros((7, 2)))
+    local = LocalSearch(centres, 1.0, 10.0, 30.0, 1.0, 1.0)
+    whole = MarginalLikelihood(images, noise, local, negligible=0.0, memory_bytes=10_000).expectation(volume)
+    pruned = MarginalLikelihood(images, noise, local).expectation(volume)
+    assert float((whole.data - pruned.data).norm() / whole.data.norm()) < 1e-3
+    np.testing.assert_allclose(whole.particles.entropy, pruned.particles.entropy)
+
+
 def test_oversampling_all_poses_equals_the_fine_grid(problem):
     n, volume, images, _, _, noise = problem
     grid = SO3Grid(0)
@@ -212,7 +222,7 @@ def test_oversampling_all_poses_equals_the_fine_grid(problem):
     fine = ExhaustiveSearch(grid.children(np.arange(len(grid))).reshape(-1, 3, 3), 0.0)
     fine.translations = over.child_translations().reshape(-1, 2)
     fine.log_translation_prior = np.full(20, -np.log(20))
-    a = MarginalLikelihood(images, noise, over).expectation(volume)
+    a = MarginalLikelihood(images, noise, over, negligible=0.0).expectation(volume)
     b = MarginalLikelihood(images, noise, fine).expectation(volume)
     torch.testing.assert_close(a.data, b.data)
     torch.testing.assert_close(a.weight, b.weight)
