@@ -45,6 +45,8 @@ def existing_file(path: str | os.PathLike[str], kind: str = "file") -> Path:
             raise InputError(f"{path}: is a folder, expected a {kind}")
         with path.open("rb") as stream:
             first = stream.read(1)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such {kind}") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name

@@ -34,7 +34,7 @@ def demo(
     from cryoinv.simulation import demo_structure, simulate_dataset
     from cryoinv.spaces import resolve_device
 
-    resolve_device(device)
+    device = resolve_device(device)
     check_output_folder(output, overwrite, "use --overwrite to replace an earlier demo")
     data = output / "data"
     simulated = simulate_dataset(

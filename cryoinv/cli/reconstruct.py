@@ -34,13 +34,18 @@ def reconstruct(
     from cryoinv.cli.inputs import check_images, check_output_folder, input_files, refuse_to_replace
     from cryoinv.cli.progress import Progress
     from cryoinv.cli.tables import print_table
+    from cryoinv.geometry import PointGroup
     from cryoinv.io import ParticleStack, write_volume
     from cryoinv.metrics import resolution_at
     from cryoinv.priors import prior_by_name
+    from cryoinv.refinement.output import make_folder
+    from cryoinv.spaces import resolve_device
 
     outputs = _outputs(output, half_maps, overwrite)
     check_output_folder(output.parent, True, "")
     chosen = None if prior is None else prior_by_name(prior)
+    PointGroup(symmetry)
+    device = resolve_device(device)
     stack = ParticleStack.from_star(particles)
     refuse_to_replace(input_files(stack, particles), outputs)
     if stack.poses is None:
@@ -58,7 +63,7 @@ def reconstruct(
                 seed=seed,
                 callback=advance,
             )
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     for path, volume in zip(outputs, (result.map, *result.half_maps), strict=False):
         write_volume(path, volume.cpu().numpy(), result.pixel_size)
     found = resolution_at(result.fsc, 0.143, stack.n, stack.pixel_size)

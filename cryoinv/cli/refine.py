@@ -11,6 +11,7 @@ from cryoinv.cli.options import Device, NoCtf, Padding, Seed, Symmetry, Threads,
 from cryoinv.errors import InputError
 
 if TYPE_CHECKING:
+    from cryoinv.io import ParticleStack
     from cryoinv.refinement import RefinementSettings
 
 
@@ -89,7 +90,7 @@ def run_refinement(
     stack = ParticleStack.from_star(star)
     refuse_to_replace(input_files(stack, star, reference), [output / name for name in OUTPUT_FILES])
     volume = read_reference(reference, stack, star)
-    _check_extent(settings, stack.n * stack.pixel_size)
+    _check_settings(settings, stack, star)
     refinement = Refinement(stack, volume, chosen, settings=settings, device=device)
     checkpoint = output / CHECKPOINT
     history = _history(refinement, checkpoint) if resume else []
@@ -112,9 +113,17 @@ def run_refinement(
     return write_refinement(output, result, stack, settings, str(refinement.device), details)
 
 
-def _check_extent(settings: RefinementSettings, box: float) -> None:
+def _check_settings(settings: RefinementSettings, particles: ParticleStack, star: Path) -> None:
+    """Refuse shifts that leave the box, and particles that do not make two halves."""
+    from cryoinv.refinement.halves import split_halves
+
+    box = particles.n * particles.pixel_size
     if settings.max_shift > box / 2:
         raise InputError(f"max_shift is {settings.max_shift:g} Å, more than half the box of {box:g} Å")
+    try:
+        split_halves(len(particles), particles.random_subset, settings.seed)
+    except InputError as error:
+        raise InputError(f"{star}: {error}") from None
 
 
 def _history(refinement: Any, checkpoint: Path) -> list[dict]:

@@ -52,8 +52,11 @@ class ReportingGroup(typer.core.TyperGroup):
 
 def say(message: str, kind: str = "") -> None:
     """Print a message to stderr, with ``kind:`` (error, warning) before it."""
-    label = typer.style(f"{kind}:", fg=_COLOURS.get(kind), bold=True) + " " if kind else ""
-    typer.echo(label + message, err=True)
+    label = f"{kind}:" if kind else ""
+    if kind and sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+        label = typer.style(label, fg=_COLOURS.get(kind), bold=True)
+    # Not `typer.echo`, which writes past a progress bar that has taken the place of sys.stderr.
+    print(f"{label} {message}" if kind else message, file=sys.stderr, flush=True)
 
 
 def _describe(error: Exception) -> str:

@@ -72,7 +72,7 @@ SPOILT = {
     "stack missing": (lambda d: edit(d / STAR, "particles.mrcs", "else.mrcs"), [STAR, "else.mrcs"]),
     "index too large": (lambda d: edit(d / STAR, r"0*3@", "000099@"), [STAR, "99", STACK]),
     "index zero": (lambda d: edit(d / STAR, r"0*3@", "000000@"), [STAR, "000000@"]),
-    "one particle": (lambda d: only_one_particle(d / STAR), ["half"]),
+    "one particle": (lambda d: only_one_particle(d / STAR), [STAR, "half"]),
     "stack truncated": (lambda d: truncate(d / STACK), [STACK, "truncated"]),
     "stack empty": (lambda d: (d / STACK).write_bytes(b""), [STACK, "empty"]),
     "stack is text": (lambda d: (d / STACK).write_text("x" * 5000), [STACK, "not an MRC"]),
