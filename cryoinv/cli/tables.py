@@ -63,9 +63,9 @@ def evaluation_rows(evaluation: Evaluation) -> list[Row]:
     hand = "mirrored" if poses.mirrored else "same hand"
     moved = float((evaluation.displacement**2).sum() ** 0.5)
     return [
-        ("resolution against the truth at 0.5", str(evaluation.resolution(0.5))),
+        ("resolution, truth at 0.5", str(evaluation.resolution(0.5))),
         (_INSIDE, str(evaluation.resolution(0.5, masked=True))),
-        ("resolution against the truth at 0.143", str(evaluation.resolution(0.143))),
+        ("resolution, truth at 0.143", str(evaluation.resolution(0.143))),
         (_INSIDE, str(evaluation.resolution(0.143, masked=True))),
         ("angular error", f"{poses.median_angle:.2f}° median, {poses.p90_angle:.2f}° at 90 %"),
         ("shift error", f"{poses.median_shift:.2f} Å median, {poses.p90_shift:.2f} Å at 90 %"),
