@@ -59,8 +59,18 @@ class RadialGaussianNoise:
 
     @classmethod
     def from_residuals(cls, residuals: ResidualPower) -> RadialGaussianNoise:
-        """Noise whose power is the mean power of residuals."""
-        return cls(residuals.mean())
+        """Noise whose power is the mean power of residuals.
+
+        No shell goes below 1e-4 of its group's mean over all coefficients: images without noise, or all shifted to
+        mean zero, would else claim infinite precision.
+        """
+        mean = residuals.mean()
+        overall = residuals.total.sum(1, keepdim=True) / residuals.count.sum(1, keepdim=True).clamp(min=1)
+        return cls(torch.maximum(mean, 1e-4 * overall))
+
+    def relative(self) -> RadialGaussianNoise:
+        """Return the same ratios between optics groups, with mean precision one in every shell."""
+        return RadialGaussianNoise(self.sigma2 * (1 / self.sigma2).mean(0))
 
     def at(self, group: int, shells: torch.Tensor) -> torch.Tensor:
         """Power at pixels of the given shells, in double precision."""

@@ -112,7 +112,8 @@ def reconstruct(
     subset = particles.random_subset if halves is None else halves
     halves = split_halves(len(particles), subset, seed)
     scheme = interpolation_scheme(particles.n, interpolation, padding, gridding)
-    noise, group = initial_noise(images), PointGroup(symmetry)
+    # Within a shell only the ratios between optics groups matter; equal weight across shells mixes neighbours least.
+    noise, group = initial_noise(images).relative(), PointGroup(symmetry)
     first, second = (
         known_pose_statistics(images, noise, poses, scheme, np.flatnonzero(halves == half), group, callback)
         for half in (1, 2)

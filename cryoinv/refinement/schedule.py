@@ -23,16 +23,15 @@ class Schedule:
 
     Stage 0 searches all orientations; stage s >= 1 searches a ball around each particle's pose, whose step halves
     with every stage. A stage ends when it *stalls*: in an iteration neither the resolution improved by a shell nor did
-    the poses settle by more than a tenth. The refinement has *converged* when a stage stalls whose grid
-    is already finer than the posterior (the best pose holds less than a fifth of the mass, on average), so that a
-    finer grid has nothing to add.
+    the poses settle by more than a tenth. Stage 0 also ends when the poses move by less than half its grid's spacing,
+    on average, so that nothing is left for it to find. The refinement has *converged* when a stage stalls whose grid is
+    already finer than the posterior (the best pose holds less than a fifth of the mass, on average): a finer one has
+    nothing to add.
 
     Parameters
     ----------
     stage : int
         Present stage.
-    stalled : int
-        Iterations running without gain.
     best_shell : float
         Best resolution so far, in shells.
     smallest_change : float
@@ -44,7 +43,6 @@ class Schedule:
     """
 
     stage: int = 0
-    stalled: int = 0
     best_shell: float = 0.0
     smallest_change: float = 360.0
     iterations_in_stage: int = 0
@@ -75,19 +73,25 @@ class Schedule:
     ) -> None:
         """Take note of an iteration's resolution (in shells) and mean change of orientation (degrees)."""
         gained = shell >= self.best_shell + 1 or change < 0.9 * self.smallest_change
-        self.stalled = 0 if gained else self.stalled + 1
         self.best_shell = max(self.best_shell, shell)
         self.smallest_change = min(self.smallest_change, change)
         self.iterations_in_stage += 1
-        over = self.stage == 0 and self.iterations_in_stage >= settings.global_iterations
-        if self.stalled == 0 and not over:
+        if self.stage == 0:
+            settled = change < 0.5 * self.step_degrees(settings) / 2
+            if settled or not gained or self.iterations_in_stage >= settings.global_iterations:
+                self._next_stage()
+            return
+        if gained:
             return
         narrow = float(np.mean(summary.max_probability)) > _NARROW
-        if self.stage == 0 or (narrow and self.step_degrees(settings) / 4 > _FINEST_DEGREES):
-            self.stage += 1
-            self.stalled, self.smallest_change, self.iterations_in_stage = 0, 360.0, 0
+        if narrow and self.step_degrees(settings) / 4 > _FINEST_DEGREES:
+            self._next_stage()
         else:
             self.converged = True
+
+    def _next_stage(self) -> None:
+        self.stage += 1
+        self.smallest_change, self.iterations_in_stage = 360.0, 0
 
     def to_dict(self) -> dict:
         """Return plain numbers, for checkpoints."""

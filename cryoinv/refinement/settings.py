@@ -61,7 +61,7 @@ class RefinementSettings:
     padding: int = 2
     gridding: str = "separable"
     orientation_order: int = 2
-    global_iterations: int = 3
+    global_iterations: int = 8
     max_iterations: int = 20
     join_below: float = 40.0
     window_margin: int = 6

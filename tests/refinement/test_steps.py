@@ -123,15 +123,23 @@ def summary(mass):
 def test_schedule_goes_finer_while_the_posterior_is_narrower_and_then_stops():
     settings, schedule = RefinementSettings(), Schedule()
     schedule.advance(settings, 5, 100, summary(0.5))
-    assert schedule.stage == 0
-    schedule.advance(settings, 5, 99, summary(0.5))
+    schedule.advance(settings, 5.2, 40, summary(0.5))
+    assert schedule.stage == 0  # the poses still settle
+    schedule.advance(settings, 5.2, 39, summary(0.5))
     assert schedule.stage == 1 and schedule.step_degrees(settings) == 7.5
-    for _ in range(3):
+    for _ in range(2):
         schedule.advance(settings, 5.2, 3.0, summary(0.5))
     assert schedule.stage == 2 and not schedule.converged
-    for _ in range(3):
+    for _ in range(2):
         schedule.advance(settings, 5.2, 3.0, summary(0.05))
-    assert schedule.converged
+    assert schedule.stage == 2 and schedule.converged
+
+
+def test_global_search_ends_when_poses_move_less_than_its_grid_resolves():
+    settings, schedule = RefinementSettings(), Schedule()
+    schedule.advance(settings, 5, 100, summary(0.5))
+    schedule.advance(settings, 8, 3.7, summary(0.5))
+    assert schedule.stage == 1
 
 
 def test_schedule_does_not_stay_in_global_search_for_ever():
@@ -147,7 +155,7 @@ def test_a_checkpoint_comes_back_as_it_was_and_only_for_the_same_run(tmp_path):
         (torch.randn(4, 4, 4), torch.randn(4, 4, 4)),
         RadialGaussianNoise.white(2.0, 3),
         poses,
-        Schedule(1, 1, 5.0, 2.0, 3),
+        Schedule(1, 5.0, 2.0, 3),
         12.5,
         4,
         [{"iteration": 1}],
