@@ -59,12 +59,11 @@ def main():
         print(json.dumps({"cases": rows}))
         return
     for r in rows:
-        print(
-            f"{r['structure']:<8} angle {r['angle_error_median_degrees']:.2f}° (90th {r['angle_error_p90_degrees']:.1f}°)"
-            f"  shift {r['shift_error_median_angstrom']:.2f} Å  truth FSC-0.5 {r['resolution_truth_05_angstrom']:.2f} Å,"
-            f" masked {r['resolution_truth_05_masked_angstrom']:.2f} Å  half-map {r['resolution_half_0143_angstrom']:.2f} Å"
-            f"  {r['iterations']} iterations, {r['seconds']:.0f} s"
-        )
+        angle = f"{r['angle_error_median_degrees']:.2f}° (90th {r['angle_error_p90_degrees']:.1f}°)"
+        truth = f"{r['resolution_truth_05_angstrom']:.2f} Å, masked {r['resolution_truth_05_masked_angstrom']:.2f} Å"
+        print(f"{r['structure']:<8} angle {angle}  shift {r['shift_error_median_angstrom']:.2f} Å  FSC-0.5 {truth}")
+        print(f"{'':<8} half-maps {r['resolution_half_0143_angstrom']:.2f} Å  "
+              f"{r['iterations']} iterations, {r['seconds']:.0f} s, {r['peak_memory_mib']:.0f} MiB")
 
 
 if __name__ == "__main__":
