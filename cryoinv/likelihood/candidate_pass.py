@@ -11,6 +11,7 @@ from cryoinv.geometry import Poses
 
 from .candidates import Candidates, candidate_sums, score_candidates, significant_pair
 from .exhaustive import SharedGrid
+from .fine_grid import FineGrid
 from .posterior import PoseWeights
 from .scores import ImageTerms, image_terms, shift_table
 from .search import ExhaustiveSearch, LocalSearch
@@ -33,16 +34,24 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
     children = search.child_translations()
     table = shift_table(step.pixels, step.images.n, children, step.images.dtype)
     log_prior = search.log_rotation_prior[0] + search.log_translation_prior[0] - np.log(8 * children.shape[1])
-    summaries = []
+    fine = FineGrid(step, search) if FineGrid.fits(step, search) else None
+    summaries, last = [], None
     for group, block in step.images.group_blocks(indices, min(_BLOCK, step.block_size(search))):
         terms = image_terms(step.images, step.noise, group, block, step.count)
+        if fine is not None and last is not None and last.group != group:
+            fine.close(step, last.group, last.precision)
+        last = terms
         chosen = Candidates([], [], [], float(log_prior))
         for weights in grid.posterior(terms).weights:
             orientations, translations = significant_pair(weights, share, most)
             chosen.rotations.append(search.child_rotations(orientations.cpu().numpy()).reshape(-1, 3, 3))
             chosen.translations.append(children[translations.cpu().numpy()].reshape(-1, 2))
             chosen.tables.append(table[translations].flatten(0, 1))
-        summaries.append(_weigh(step, block, terms, chosen))
+            if fine is not None:
+                chosen.rows.append(FineGrid.rows(orientations))
+        summaries.append(_weigh(step, block, terms, chosen, fine))
+    if fine is not None and last is not None:
+        fine.close(step, last.group, last.precision)
     return PosteriorSummary.concatenate(summaries)
 
 
@@ -83,9 +92,7 @@ def _children(
     offsets = search.offsets_of(block)
     fine = Candidates([], [], [], coarse.log_prior - float(np.log(8 * children.shape[1])))
     for images in coarse.batches(_most_orientations(step)):
-        scores = score_candidates(
-            terms.take(images), coarse.take(images), step.interpolation, step.prepared, step.pixels
-        )
+        scores = score_candidates(terms.take(images), coarse.take(images), step.candidate_slices)
         for i, posterior in enumerate(scores.posteriors, start=images.start):
             neighbours, translations = significant_pair(posterior.weights[0], share, most)
             relative = search.child_relative(neighbours.cpu().numpy()).reshape(-1, 3, 3)
@@ -95,17 +102,22 @@ def _children(
     return fine
 
 
-def _weigh(step: Expectation, block: np.ndarray, terms: ImageTerms, chosen: Candidates) -> PosteriorSummary:
-    """Posterior over each image's own poses, accumulated and summarised."""
+def _weigh(
+    step: Expectation, block: np.ndarray, terms: ImageTerms, chosen: Candidates, fine: FineGrid | None = None
+) -> PosteriorSummary:
+    """Posterior over each image's own poses, accumulated (on the fine grid where there is one) and summarised."""
     step.accumulator.add_images(terms.group, terms.power, len(block))
     posteriors: list[PoseWeights] = []
     for images in chosen.batches(_most_orientations(step)):
         part, own = terms.take(images), chosen.take(images)
-        scores = score_candidates(part, own, step.interpolation, step.prepared, step.pixels)
+        scores = score_candidates(part, own, step.candidate_slices if fine is None else fine.slices_of)
         sums = candidate_sums(part, own, scores, step.negligible)
-        step.accumulator.add_slices(
-            terms.group, sums.rotations, sums.slices, sums.data, sums.weight, terms.precision, sums.scored
-        )
+        if fine is not None:
+            fine.add(sums)
+        else:
+            step.accumulator.add_slices(
+                terms.group, sums.rotations, sums.slices, sums.data, sums.weight, terms.precision, sums.scored
+            )
         posteriors += [p.without_table() for p in scores.posteriors]
     step.report(len(block))
     poses = _best_poses(chosen, posteriors)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -28,12 +28,15 @@ class Candidates:
         Factors that undo the translations.
     log_prior : float
         Logarithm of the prior mass of every pose.
+    rows : list of torch.Tensor, shape (C_i,), int64
+        Rows of a `FineGrid` that the orientations are; empty where there is none.
     """
 
     rotations: list[np.ndarray]
     translations: list[np.ndarray]
     tables: list[torch.Tensor]
     log_prior: float
+    rows: list[torch.Tensor] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.rotations)
@@ -51,7 +54,11 @@ class Candidates:
     def take(self, images: slice) -> Candidates:
         """Candidates of some of the images."""
         return Candidates(
-            self.rotations[images], self.translations[images], self.tables[images], self.log_prior
+            self.rotations[images],
+            self.translations[images],
+            self.tables[images],
+            self.log_prior,
+            self.rows[images],
         )
 
 
@@ -72,12 +79,10 @@ class CandidateScores:
 
 
 def score_candidates(
-    terms: ImageTerms, candidates: Candidates, interpolation, prepared: torch.Tensor, pixels: torch.Tensor
+    terms: ImageTerms, candidates: Candidates, slices: Callable[[Candidates], list[torch.Tensor]]
 ) -> CandidateScores:
-    """Posterior of every image over its own candidates."""
-    rotations = torch.as_tensor(np.concatenate(candidates.rotations))
-    slices = interpolation.slices(prepared, rotations, pixels)
-    parts = list(slices.split([len(own) for own in candidates.rotations]))
+    """Posterior of every image over its own candidates; `slices` gives each image's slices (C_i, P)."""
+    parts = slices(candidates)
     posteriors = []
     for i, part in enumerate(parts):
         shifted = as_real(terms.scored[i] * candidates.tables[i])
@@ -100,6 +105,8 @@ class CandidateSums:
         Predicted slices; posterior-weighted, shift-corrected data, as inserted and as scored.
     weight : torch.Tensor, shape (M, P)
         Posterior-weighted weights.
+    rows : torch.Tensor, shape (M,), int64
+        Rows of the `FineGrid` that the orientations are, where there is one.
     """
 
     rotations: np.ndarray
@@ -107,13 +114,14 @@ class CandidateSums:
     data: torch.Tensor
     scored: torch.Tensor
     weight: torch.Tensor
+    rows: torch.Tensor
 
 
 def candidate_sums(
     terms: ImageTerms, candidates: Candidates, scores: CandidateScores, negligible: float
 ) -> CandidateSums:
     """Sum over translations at every orientation whose posterior mass exceeds `negligible`."""
-    rotations, slices, data, scored, weight = [], [], [], [], []
+    rotations, slices, data, scored, weight, rows = [], [], [], [], [], [torch.empty(0, dtype=torch.int64)]
     masked = terms.scored is not terms.inserted
     for i, posterior in enumerate(scores.posteriors):
         table = posterior.weights[0]
@@ -121,13 +129,21 @@ def candidate_sums(
         kept = (mass > negligible).nonzero()[:, 0]
         table, mass = table[:, kept].T.contiguous(), mass[kept]
         rotations.append(candidates.rotations[i][kept.cpu().numpy()])
-        slices.append(scores.slices[i][kept])
+        if candidates.rows:
+            rows.append(candidates.rows[i][kept])
+        else:
+            slices.append(scores.slices[i][kept])
         data.append(_weighted(table, terms.inserted[i], candidates.tables[i]))
         scored.append(_weighted(table, terms.scored[i], candidates.tables[i]) if masked else data[-1])
         weight.append(mass[:, None] * terms.weight_of(i))
     joined = torch.cat(data)
     return CandidateSums(
-        np.concatenate(rotations), torch.cat(slices), joined, torch.cat(scored) if masked else joined, torch.cat(weight)
+        np.concatenate(rotations),
+        torch.cat(slices) if slices else joined.new_empty(0),
+        joined,
+        torch.cat(scored) if masked else joined,
+        torch.cat(weight),
+        torch.cat([r.to(joined.device) for r in rows]),
     )
 
 

@@ -14,6 +14,7 @@ from cryoinv.operators.interpolation import Interpolation
 
 from .accumulator import SliceAccumulator
 from .candidate_pass import local_pass, oversampled_pass
+from .candidates import Candidates
 from .exhaustive import SharedGrid
 from .images import FourierImages
 from .posterior import PoseWeights
@@ -175,6 +176,12 @@ class Expectation:
             host(posterior.mean_probability),
             host(posterior.log_evidence + constant),
         )
+
+    def candidate_slices(self, candidates: Candidates) -> list[torch.Tensor]:
+        """Slices (C_i, P) of each image's candidate orientations."""
+        rotations = torch.as_tensor(np.concatenate(candidates.rotations))
+        slices = self.interpolation.slices(self.prepared, rotations, self.pixels)
+        return list(slices.split([len(own) for own in candidates.rotations]))
 
     def report(self, particles: int) -> None:
         """Tell the callback of particles done."""
