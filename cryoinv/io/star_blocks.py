@@ -104,12 +104,21 @@ def write_star(path: str | os.PathLike[str], blocks: "Mapping[str, pd.DataFrame 
     import starfile
 
     plain = {name: dict(block) if isinstance(block, Mapping) else block for name, block in blocks.items()}
-    text = starfile.to_string(plain, float_format="%.9g", sep=" ", na_rep="nan")
+    # An entry with a space is quoted, and then only tabs can stand between entries.
+    separator = "\t" if any(_has_space(block) for block in plain.values()) else " "
+    text = starfile.to_string(plain, float_format="%.9g", sep=separator, na_rep="nan")
     # The first line carries the time of day: without it equal tables give equal files.
     text = text.split("\n", 1)[1].lstrip("\n")
     text = re.sub(r"^(?=data_)", _VERSION_LINE + "\n", text, flags=re.MULTILINE)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _has_space(block: "pd.DataFrame | dict[str, Any]") -> bool:
+    if isinstance(block, dict):
+        return False  # one entry a line
+    texts = block.select_dtypes(exclude="number")
+    return any(isinstance(entry, str) and " " in entry for column in texts for entry in texts[column].unique())
 
 
 def numbers(table: "pd.DataFrame", column: str, where: str) -> np.ndarray:
@@ -141,5 +150,6 @@ def numbers(table: "pd.DataFrame", column: str, where: str) -> np.ndarray:
     if not finite.all():
         row = int(np.argmin(finite))
         found = table[column].iloc[row]
-        raise InputError(f"{where}: {column} of row {row + 1} is {found!r}, expected a finite number")
+        shown = repr(found) if isinstance(found, str) else str(found)
+        raise InputError(f"{where}: {column} of row {row + 1} is {shown}, expected a finite number")
     return values

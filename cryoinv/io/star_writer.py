@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, InputWarning
 from cryoinv.geometry import Poses
 from cryoinv.io.image_paths import name_for_folder, rename_files
 from cryoinv.io.image_source import FileImages
@@ -127,7 +128,11 @@ def _tables_of_stack(stack: ParticleStack, path: Path) -> "tuple[pd.DataFrame, p
     for column in made.columns.difference(optics.columns, sort=False):
         optics[column] = made[column].to_numpy()
     table = table.assign(rlnOpticsGroup=optics["rlnOpticsGroup"].to_numpy()[stack.optics_group])
-    table["rlnImageName"] = _names_for(stack, path.parent)
+    table["rlnImageName"] = names = _names_for(stack, path.parent)
+    spaced = next((name for name in names if " " in name), None)
+    if spaced is not None:
+        message = f"{path}: image names have spaces ({spaced!r}) and are written in quotes, which RELION does not read"
+        warnings.warn(message, InputWarning, stacklevel=3)
     for column in table.columns.intersection(_PIXEL_ORIGINS):
         if f"{column}Angst" not in table:
             table[f"{column}Angst"] = stack.table.column(column) * stack.pixel_size

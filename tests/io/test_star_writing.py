@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_files import OPTICS, full_columns, loop, make_stack, make_star, names, noise
 
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, InputWarning
 from cryoinv.geometry import Poses, random_rotations
 from cryoinv.io import (
     OpticsGroup,
@@ -73,6 +73,20 @@ def test_new_columns(stack, tmp_path):
     table = back.table.particles
     np.testing.assert_allclose(table["rlnOriginXAngst"], -poses.shifts[:, 0], rtol=1e-7)
     np.testing.assert_allclose(table["rlnCoordinateX"], stack.table.particles["rlnCoordinateX"])
+
+
+def test_names_with_spaces_are_quoted_and_said(tmp_path):
+    images = make_stack(tmp_path / "my data" / "stack.mrcs")
+    make_star(tmp_path / "my data" / "a.star", full_columns() | {"rlnMicrographName": ['"mic 1"'] * 4})
+    stack = ParticleStack.from_star(tmp_path / "my data" / "a.star")
+    (tmp_path / "run").mkdir()
+    with pytest.warns(InputWarning, match="RELION does not read"):
+        write_particles_star(tmp_path / "run" / "b.star", stack)
+    again = ParticleStack.from_star(tmp_path / "run" / "b.star")
+    np.testing.assert_array_equal(again.images(), images)
+    assert again.image_names[1] == "000002@../my data/stack.mrcs"
+    assert list(again.table.particles["rlnMicrographName"]) == ["mic 1"] * 4
+    np.testing.assert_allclose(again.defocus, stack.defocus)
 
 
 def test_rows_of_a_subset_stay_together(stack, tmp_path):
