@@ -62,8 +62,13 @@ class RadialGaussianNoise:
         """Noise whose power is the mean power of residuals.
 
         No shell goes below 1e-4 of its group's mean over all coefficients: images without noise, or all shifted to
-        mean zero, would else claim infinite precision.
+        mean zero, would else claim infinite precision. A group that no particle is in gets the power of all others.
         """
+        empty = residuals.count.sum(1) == 0
+        if empty.any() and not empty.all():
+            total, count = residuals.total.clone(), residuals.count.clone()
+            total[empty], count[empty] = residuals.total.sum(0), residuals.count.sum(0)
+            residuals = ResidualPower(total, count)
         mean = residuals.mean()
         overall = residuals.total.sum(1, keepdim=True) / residuals.count.sum(1, keepdim=True).clamp(min=1)
         return cls(torch.maximum(mean, 1e-4 * overall))

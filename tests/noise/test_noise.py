@@ -55,6 +55,15 @@ def test_initial_noise_keeps_groups_apart():
     np.testing.assert_allclose(noise.sigma2[:, :4].mean(1), [1, 9], rtol=0.1)
 
 
+def test_a_group_without_particles_has_the_power_of_the_others():
+    """A selection of particles keeps the optics table, and may leave a group in it empty."""
+    images = np.random.default_rng(1).normal(size=(200, 8, 8))
+    groups = np.repeat([1, 3], 100)
+    noise = initial_noise(FourierImages(ArrayParticles(images, groups=groups), dtype=torch.float64))
+    assert noise.sigma2.shape[0] == 4
+    np.testing.assert_allclose(noise.sigma2[[0, 2]].numpy(), noise.sigma2[[1, 3]].mean(0).expand(2, -1), rtol=1e-6)
+
+
 @pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_power_that_is_none_is_refused_by_group_and_shell(bad):
     sigma2 = torch.ones(2, 5)
