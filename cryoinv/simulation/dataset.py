@@ -208,17 +208,26 @@ def _map_of(
 ) -> tuple[NDArray[np.floating], str, float | None]:
     """Map on the wanted grid, name, and diameter where there are atoms."""
     if isinstance(structure, np.ndarray):
+        _check_map_options(n * pixel_size, max_shift, b_factor)
         if structure.shape != (n, n, n):
             raise InputError(f"the map to project has shape {structure.shape}, expected {(n, n, n)}")
         return structure, "a map", None
     if not isinstance(structure, AtomicModel):
         path = Path(structure)
         if path.name.lower().endswith(_MAP_SUFFIXES):
+            _check_map_options(n * pixel_size, max_shift, b_factor)
             return _resampled_map(path, n, pixel_size), path.name, None
         structure = read_structure(path)
     check_fits(structure.positions - centre_of_mass(structure), n, pixel_size, max_shift)
     volume = potential_map(structure, n, pixel_size, b_factor)
     return volume, structure.name, model_diameter(structure)
+
+
+def _check_map_options(box: float, max_shift: float, b_factor: float) -> None:
+    if max_shift > box / 2:
+        raise InputError(f"the largest shift is {max_shift:g} Å, more than half the box of {box:g} Å")
+    if b_factor != 0:
+        raise InputError(f"a B-factor of {b_factor:g} Å^2 was given, but it is for atoms, and the structure is a map")
 
 
 def _resampled_map(path: Path, n: int, pixel_size: float) -> NDArray[np.float32]:
