@@ -23,18 +23,21 @@ def fsc(
     as_json: Json = False,
 ) -> None:
     """Fourier shell correlation of two maps, shell by shell, and where it falls below 0.5 and 0.143."""
+    from cryoinv.cli.inputs import refuse_to_replace
     from cryoinv.cli.tables import print_shells
     from cryoinv.metrics import fourier_shell_correlation, resolution_at
     from cryoinv.plotting import plot_fsc
     from cryoinv.refinement.output import write_fsc_table
 
+    inputs, outputs = [first, second, mask], [csv, figure]
+    refuse_to_replace([path for path in inputs if path], [path for path in outputs if path])
     a, b, n, pixel_size = _masked_maps(first, second, mask)
     curve = fourier_shell_correlation(a, b)
     found = {label: resolution_at(curve, level, n, pixel_size) for label, level in _THRESHOLDS.items()}
+    if figure is not None:  # the figure first: its name may be refused
+        plot_fsc({f"{first.name} and {second.name}": curve}, n, pixel_size, figure)
     if csv is not None:
         write_fsc_table(csv, {"fsc": curve}, n, pixel_size)
-    if figure is not None:
-        plot_fsc({f"{first.name} and {second.name}": curve}, n, pixel_size, figure)
     if as_json:
         entries: dict[str, object] = {"pixel_size_angstrom": pixel_size, "box_pixels": n, "fsc": curve.tolist()}
         for label, resolution in found.items():
@@ -58,8 +61,12 @@ def _masked_maps(first: Path, second: Path, mask: Path | None):
         raise InputError(f"{second}: the pixel size is {other_pixel_size:.4g} Å, but {pixel_size:.4g} Å in {first}")
     if mask is None:
         return a, b, len(a), pixel_size
-    weights, _ = read_array(mask)
+    weights, mask_pixel_size = read_array(mask)
     check_volume(weights, str(mask))
     if weights.shape != a.shape:
         raise InputError(f"{mask}: the mask has {len(weights)} voxels a side, but {first} has {len(a)}")
+    if mask_pixel_size is not None and not same_pixel_size(mask_pixel_size, pixel_size):
+        raise InputError(
+            f"{mask}: the mask's pixel size is {mask_pixel_size:.4g} Å, but {pixel_size:.4g} Å in {first}"
+        )
     return a * weights, b * weights, len(a), pixel_size

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from cryoinv.cli.progress import Progress
     from cryoinv.io import ParticleStack
 
-__all__ = ["check_images", "check_output_folder", "input_files", "read_reference", "refuse_to_replace"]
+__all__ = [
+    "check_images",
+    "check_output_folder",
+    "check_output_places",
+    "input_files",
+    "read_reference",
+    "refuse_to_replace",
+]
 
 _BLOCK_BYTES = 1 << 26
 
@@ -70,6 +77,16 @@ def refuse_to_replace(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
     for output in outputs:
         if os.path.realpath(output) in places:
             raise InputError(f"{output}: is an input and would be replaced by the output; choose another place")
+
+
+def check_output_places(folder: Path, names: Iterable[str]) -> None:
+    """Refuse an output folder in which a folder has the place of a file to be written, or the reverse."""
+    for name in names:
+        place = folder / name
+        if place.is_dir():
+            raise InputError(f"{place}: is a folder, where a file is to be written; choose another output folder")
+        if place.parent.exists() and not place.parent.is_dir():
+            raise InputError(f"{place.parent}: is a file, where a folder is to be made; choose another output folder")
 
 
 def check_output_folder(folder: Path, allowed_if_not_empty: bool, advice: str) -> None:

@@ -10,6 +10,8 @@ import typer
 from cryoinv.cli.options import Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
 from cryoinv.errors import InputError
 
+_ENDINGS = (".mrc", ".map", ".mrc.gz", ".map.gz")
+
 
 def reconstruct(
     particles: Annotated[Path, typer.Argument(metavar="PARTICLES.star", help="Particles with poses.")],
@@ -75,10 +77,11 @@ def reconstruct(
 
 def _outputs(output: Path, half_maps: bool, overwrite: bool) -> list[Path]:
     """Files to be written, the map first."""
-    if output.is_dir() or output.suffix not in (".mrc", ".map", ".gz"):
-        raise InputError(f"{output}: the output must be a map's name, ending in .mrc or .map")
-    stem, _, ending = output.name.partition(".")
-    halves = [output.with_name(f"{stem}_half{half}.{ending}") for half in (1, 2)] if half_maps else []
+    ending = next((end for end in _ENDINGS if output.name.endswith(end)), None)
+    if output.is_dir() or ending is None:
+        raise InputError(f"{output}: the output must be a map's name, ending in .mrc or .map (or these and .gz)")
+    stem = output.name.removesuffix(ending)
+    halves = [output.with_name(f"{stem}_half{half}{ending}") for half in (1, 2)] if half_maps else []
     existing = [str(path) for path in (output, *halves) if path.exists()]
     if existing and not overwrite:
         raise InputError(f"{', '.join(existing)}: there already; use --overwrite to replace")

@@ -77,7 +77,14 @@ def run_refinement(
     import torch
 
     from cryoinv import __version__
-    from cryoinv.cli.inputs import check_images, check_output_folder, input_files, read_reference, refuse_to_replace
+    from cryoinv.cli.inputs import (
+        check_images,
+        check_output_folder,
+        check_output_places,
+        input_files,
+        read_reference,
+        refuse_to_replace,
+    )
     from cryoinv.cli.progress import Progress, RefinementProgress
     from cryoinv.cli.reporting import say
     from cryoinv.io import ParticleStack
@@ -86,6 +93,7 @@ def run_refinement(
     from cryoinv.refinement.output import CHECKPOINT, OUTPUT_FILES, IterationLog, write_refinement
 
     check_output_folder(output, resume or overwrite, "use --resume to go on, or --overwrite to replace its results")
+    check_output_places(output, OUTPUT_FILES)
     chosen = prior_by_name(prior)
     stack = ParticleStack.from_star(star)
     refuse_to_replace(input_files(stack, star, reference), [output / name for name in OUTPUT_FILES])
@@ -114,12 +122,17 @@ def run_refinement(
 
 
 def _check_settings(settings: RefinementSettings, particles: ParticleStack, star: Path) -> None:
-    """Refuse shifts that leave the box, and particles that do not make two halves."""
+    """Refuse lengths that do not fit the box, and particles that do not make two halves."""
     from cryoinv.refinement.halves import split_halves
 
     box = particles.n * particles.pixel_size
     if settings.max_shift > box / 2:
         raise InputError(f"max_shift is {settings.max_shift:g} Å, more than half the box of {box:g} Å")
+    if settings.initial_lowpass > box:
+        raise InputError(f"initial_lowpass is {settings.initial_lowpass:g} Å, larger than the box of {box:g} Å")
+    diameter, smallest = settings.particle_diameter, 2 * particles.pixel_size
+    if diameter is not None and diameter < smallest:
+        raise InputError(f"particle_diameter is {diameter:g} Å, less than two pixels ({smallest:g} Å)")
     try:
         split_halves(len(particles), particles.random_subset, settings.seed)
     except InputError as error:

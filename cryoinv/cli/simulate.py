@@ -41,11 +41,12 @@ def simulate(
     scale) and reference.mrc (the map low-passed to 30 Å).
     """
     set_threads(threads)
-    from cryoinv.cli.inputs import check_output_folder, refuse_to_replace
+    from cryoinv.cli.inputs import check_output_folder, check_output_places, refuse_to_replace
     from cryoinv.cli.progress import Progress
     from cryoinv.simulation import simulate_dataset
 
     check_output_folder(output, True, "")
+    check_output_places(output, SIMULATED_FILES)
     existing = [name for name in SIMULATED_FILES if (output / name).exists()]
     if existing and not overwrite:
         raise InputError(f"{output}: holds {', '.join(existing)} already; use --overwrite to replace them")

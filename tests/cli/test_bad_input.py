@@ -122,6 +122,8 @@ WRONG = {
     "shift": (["--max-shift", "-1"], ["max_shift"]),
     "large-shift": (["--max-shift", "inf"], ["max_shift"]),
     "nan": (["--initial-lowpass", "nan"], ["initial_lowpass"]),
+    "large-lowpass": (["--initial-lowpass", "inf"], ["initial_lowpass", "box"]),
+    "tiny-diameter": (["--particle-diameter", "0.1"], ["particle_diameter", "two pixels"]),
     "noise": (["--noise-estimation", "guess"], ["guess"]),
 }
 
@@ -175,6 +177,19 @@ def test_output_that_cannot_be_a_folder(output, cryoinv, dataset, tmp_path):
     assert (tmp_path / "a-file").read_text() == "mine"
 
 
+@pytest.mark.parametrize("option", ["--overwrite", "--resume"])
+@pytest.mark.parametrize("name", ["map.mrc", "checkpoint.npz", "figures"])
+def test_output_places_that_are_taken(name, option, cryoinv, dataset, tmp_path):
+    """A folder where a file goes, or a file where the figures' folder goes, is found before the work and not after."""
+    mine = tmp_path / "run" / name if name == "figures" else tmp_path / "run" / name / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    before = snapshot(tmp_path)
+    arguments = ["refine", dataset / STAR, "--reference", dataset / REFERENCE, "--output", tmp_path / "run", *REFINE]
+    check_refused(cryoinv(*arguments, option), [name])
+    assert snapshot(tmp_path) == before
+
+
 @pytest.mark.parametrize(
     ("content", "options", "words"),
     [
@@ -220,6 +235,13 @@ def test_simulate_refuses_a_constant_map_by_name(cryoinv, tmp_path):
     check_refused(outcome, ["flat.mrc", "constant"])
 
 
+@pytest.mark.parametrize(("option", "value", "word"), [("--max-shift", 1000, "shift"), ("--b-factor", 50, "B-factor")])
+def test_simulate_refuses_of_a_map_what_is_for_atoms_or_leaves_the_box(option, value, word, cryoinv, dataset, tmp_path):
+    arguments = ["simulate", dataset / "truth.mrc", "--box", BOX, "--pixel-size", PIXEL_SIZE, "--particles", 2]
+    check_refused(cryoinv(*arguments, option, value, "--output", tmp_path / "out"), [word, str(value)])
+    assert not (tmp_path / "out").exists()
+
+
 def test_evaluate_refuses(cryoinv, dataset, refined, copy, tmp_path):
     def evaluate(folder=refined, truth=dataset / "truth.mrc", poses=dataset / "truth.star", options=()):
         return cryoinv("evaluate", folder, "--truth", truth, "--truth-poses", poses, "--json", *options)
@@ -244,11 +266,18 @@ def test_fsc_refuses(cryoinv, dataset, tmp_path):
     check_refused(cryoinv("fsc", truth, tmp_path / "big.mrc"), ["big.mrc", "truth.mrc"])
     check_refused(cryoinv("fsc", truth, tmp_path / "fine.mrc"), ["fine.mrc", "3.5"])
     check_refused(cryoinv("fsc", truth, truth, "--mask", tmp_path / "big.mrc"), ["big.mrc", "mask"])
+    check_refused(cryoinv("fsc", truth, truth, "--mask", tmp_path / "fine.mrc"), ["fine.mrc", "mask", "3.5"])
+    check_refused(cryoinv("fsc", truth, truth, "--csv", truth), ["truth.mrc", "input"])
+    check_refused(
+        cryoinv("fsc", truth, truth, "--csv", tmp_path / "c.csv", "--figure", tmp_path / "c.bmp"), ["c.bmp"]
+    )
+    assert not (tmp_path / "c.csv").exists()
 
 
 def test_reconstruct_refuses(cryoinv, dataset, copy, tmp_path):
     check_refused(cryoinv("reconstruct", dataset / STAR, "--output", tmp_path / "m.mrc"), [STAR, "rlnAngleRot"])
-    check_refused(cryoinv("reconstruct", dataset / "truth.star", "--output", tmp_path / "m.txt"), ["m.txt"])
+    for name in ("m.txt", "m.txt.gz"):
+        check_refused(cryoinv("reconstruct", dataset / "truth.star", "--output", tmp_path / name), [name])
     check_refused(
         cryoinv("reconstruct", dataset / "truth.star", "--output", tmp_path / "m.mrc", "--symmetry", "Z"), ["Z"]
     )

@@ -1,7 +1,10 @@
 """Files, keys and exit codes that others rely on."""
 
+import gzip
 import json
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -268,6 +271,39 @@ def test_evaluate_prints_a_table_and_draws(cryoinv, refined, dataset, tmp_path):
     assert {p.name for p in (tmp_path / "f").iterdir()} == {
         "fsc_truth.png", "slices_truth.png", "angular_errors.png"
     }  # fmt: skip
+
+
+def test_paths_with_spaces_from_the_working_folder(cryoinv, dataset, tmp_path, monkeypatch):
+    shutil.copytree(dataset, tmp_path / "my data")
+    monkeypatch.chdir(tmp_path)
+    star, reference = Path("my data/particles.star"), Path("my data/reference.mrc")
+    outcome = cryoinv("refine", star, "--reference", reference, "--output", "my run", *REFINE, "--max-iterations", 1)
+    assert outcome.code == 0 and "spaces" in outcome.err, outcome.text
+    found = ParticleStack.from_star(tmp_path / "my run" / "particles.star")
+    assert (found.images() == ParticleStack.from_star(star).images()).all()
+    evaluated = cryoinv(
+        "evaluate", "my run", "--truth", "my data/truth.mrc", "--truth-poses", "my data/truth.star", "--json"
+    )
+    assert evaluated.code == 0 and set(json.loads(evaluated.out)) >= EVALUATION_KEYS
+
+
+def test_reference_may_be_gzipped_and_symmetry_and_an_odd_box_and_no_ctf_work(cryoinv, structure, tmp_path):
+    (tmp_path / "s.cif.gz").write_bytes(gzip.compress(structure.read_bytes()))
+    outcome = cryoinv(
+        "simulate", tmp_path / "s.cif.gz", "--box", 21, "--pixel-size", 6.7, "--particles", 8, "--snr", 1,
+        "--max-shift", 0, "--ctf", "--output", tmp_path / "data",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.text
+    packed = gzip.compress((tmp_path / "data" / "reference.mrc").read_bytes())
+    (tmp_path / "reference.map.gz").write_bytes(packed)
+    for name, options, applied in (("with", [], True), ("without", ["--no-ctf"], False)):
+        outcome = cryoinv(
+            "refine", tmp_path / "data" / "particles.star", "--reference", tmp_path / "reference.map.gz",
+            "--output", tmp_path / name, *REFINE, "--max-iterations", 1, "--symmetry", "C2", *options,
+        )  # fmt: skip
+        assert outcome.code == 0, outcome.text
+        summary = json.loads((tmp_path / name / "summary.json").read_text())
+        assert summary["ctf_applied"] is applied and summary["symmetry"] == "C2" and summary["box_pixels"] == 21
 
 
 def test_reconstruct_from_known_poses(cryoinv, dataset, tmp_path):
