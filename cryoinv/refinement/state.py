@@ -97,7 +97,7 @@ class RefinementState:
             head = json.loads(arrays["text"].tobytes().decode())
         except Exception as error:
             raise InputError(
-                f"{path} is not a readable checkpoint ({error}); start again with --overwrite"
+                f"{path} is not a readable checkpoint (damaged, or another file); start again with --overwrite"
             ) from error
         if head.get("version") != _VERSION or head.get("fingerprint") != fingerprint:
             raise InputError(
@@ -107,7 +107,7 @@ class RefinementState:
         first, second = (torch.as_tensor(arrays[name], device=device) for name in ("first", "second"))
         return cls(
             (first, second),
-RadialGaussianNoise(torch.as_tensor(arrays["sigma2"])),
+            RadialGaussianNoise(torch.as_tensor(arrays["sigma2"])),
             Poses(arrays["rotations"], arrays["shifts"]),
             Schedule(**head["schedule"]),
             head["window"],
