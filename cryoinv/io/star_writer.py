@@ -133,6 +133,10 @@ def _tables_of_stack(stack: ParticleStack, path: Path) -> "tuple[pd.DataFrame, p
     if spaced is not None:
         message = f"{path}: image names have spaces ({spaced!r}) and are written in quotes, which RELION does not read"
         warnings.warn(message, InputWarning, stacklevel=3)
+    odd = next((name for name in names if set(name) & set("#\"'")), None)
+    if odd is not None:
+        message = f"{path}: an image name has a quote or a # ({odd}), which STAR files cannot hold; rename the folder"
+        warnings.warn(message, InputWarning, stacklevel=3)
     for column in table.columns.intersection(_PIXEL_ORIGINS):
         if f"{column}Angst" not in table:
             table[f"{column}Angst"] = stack.table.column(column) * stack.pixel_size

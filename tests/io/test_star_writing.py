@@ -89,6 +89,14 @@ def test_names_with_spaces_are_quoted_and_said(tmp_path):
     np.testing.assert_allclose(again.defocus, stack.defocus)
 
 
+@pytest.mark.parametrize("folder", ["a#b", 'a"b', "a'b"])
+def test_names_that_a_star_file_cannot_hold_are_said(folder, tmp_path):
+    make_stack(tmp_path / folder / "stack.mrcs")
+    stack = ParticleStack.from_star(make_star(tmp_path / folder / "a.star", full_columns()))
+    with pytest.warns(InputWarning, match="STAR files cannot hold"):
+        write_particles_star(tmp_path / "b.star", stack)
+
+
 def test_rows_of_a_subset_stay_together(stack, tmp_path):
     write_particles_star(tmp_path / "b.star", stack.subset([3, 1]), random_subset=[1, 2])
     back = ParticleStack.from_star(tmp_path / "b.star")
