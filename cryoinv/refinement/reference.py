@@ -107,6 +107,12 @@ def fit_grey_scale(
     factor = sign * start * 2.0**-step
     result = GreyScale(factor, gain(factor))
     log.info("grey scale of the reference: times %.4g (gain %.3g nats a particle)", factor, result.gain)
+    if result.gain <= 0:
+        log.warning(
+            "the reference explains the images no better than no signal at all (gain %.3g nats a particle): "
+            "is it the right particle, pixel size and box?",
+            result.gain,
+        )
     if factor < 0:
         log.warning(
             "the images' contrast is opposite to the reference's: the reference is inverted, so maps come out with "

@@ -181,3 +181,13 @@ def test_a_checkpoint_comes_back_as_it_was_and_only_for_the_same_run(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match="not a readable checkpoint"):
         RefinementState.load(path, "abc")
+
+
+def test_a_reference_of_something_else_is_said(caplog):
+    images = np.random.default_rng(0).normal(size=(40, N, N))
+    with caplog.at_level(logging.WARNING):
+        scale = fit_grey_scale(
+            random_volume(N).float() * 10, FourierImages(ArrayParticles(images)),
+            RadialGaussianNoise.white(1.0, N // 2 + 1), TrilinearInterpolation(N), 5.0, PointGroup("C1"), 0.0,
+        )
+    assert (scale.gain <= 0) == ("no better than no signal" in caplog.text)
