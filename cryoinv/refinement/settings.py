@@ -69,7 +69,7 @@ class RefinementSettings:
     significance: float = 0.999
     max_orientations: int = 500
     noise_estimation: str = "unmasked"
-    memory_bytes: int = 1 << 30
+    memory_bytes: int = 1 << 29
     seed: int = 0
 
     def __post_init__(self) -> None:
