@@ -63,7 +63,8 @@ def fit_grey_scale(
     r"""Scale of the reference under which the images are likeliest, either sign, poses marginalised.
 
     A coarse ladder of factors of two about the scale at which the projections' power equals the images' is
-    refined by a parabola through the three likeliest rungs, in log scale.
+    refined by a parabola through the three likeliest rungs, in log scale. The images' means have no say: they may
+    all have been made zero.
 
     Raises
     ------
@@ -74,6 +75,9 @@ def fit_grey_scale(
     chosen = np.sort(rng.choice(len(images), min(particles, len(images)), replace=False))
     grid = SO3Grid(min(2, 1 if images.n < 16 else 2), symmetry)
     search = ExhaustiveSearch(grid, max_shift_pixels, max(1.0, max_shift_pixels / 2))
+    sigma2 = noise.sigma2.clone()
+    sigma2[:, 0] = 1e6 * sigma2.amax(1)
+    noise = RadialGaussianNoise(sigma2)
     likelihood = MarginalLikelihood(
         images, noise, search, interpolation, r_max, PointGroup("C1"), memory_bytes=memory_bytes
     )
@@ -84,7 +88,11 @@ def fit_grey_scale(
         torch.as_tensor(grid.matrices[:: max(1, len(grid) // 200)]),
         images.disc.pixels[1:count],
     )
-    predicted = float(((slices.abs() ** 2).mean(0).double() * weights).sum())
+    power = (slices.abs() ** 2).mean(0).double()
+    ctf = images.ctf(chosen, count)
+    if ctf is not None:
+        power *= (ctf[:, 1:] ** 2).mean(0)
+    predicted = float((power * weights).sum())
     if not predicted > 0:
         raise InputError("the reference projects to zero: it holds no density at the frequencies used")
     transforms = images.transforms(chosen)[:, 1:count]
