@@ -103,7 +103,6 @@ class SliceAccumulator:
             self.residual = _sum(self.residual, self.interpolation.insert(residual, rotations, pixels))
         self._waiting, self._bytes = [], 0
 
-
     def statistics_terms(self) -> tuple[torch.Tensor, torch.Tensor]:
         r"""B and K of everything inserted, zero where a coefficient's cell lies beyond all frequencies scored.
 

@@ -94,7 +94,8 @@ class Expectation:
             self._shared_pass(part, indices, np.exp(evidence[:, c] - total), total)
             for c, part in enumerate(parts)
         ]
-        return _merge(summaries, np.exp(evidence - total[:, None]))
+        by_particle = np.argsort(indices, kind="stable")  # the order of summaries
+        return _merge(summaries, np.exp(evidence - total[:, None])[by_particle])
 
     def _shared_pass(
         self,
@@ -116,7 +117,7 @@ class Expectation:
             summaries.append(self.summary(block, posterior, terms.constant, *grid.poses(posterior.best)))
             if share is not None:
                 rows = [place[int(i)] for i in block]
-                posterior.weights *= torch.as_tensor(share[rows], dtype=self.images.dtype)[:, None, None]
+                posterior.weights *= torch.as_tensor(share[rows]).to(posterior.weights)[:, None, None]
             if share is None or search is self._first_part:
                 self.accumulator.add_images(group, terms.power, len(block))
             sums.add(grid, posterior.weights, terms, self.images.mask is not None)

@@ -55,6 +55,11 @@ class MarginalLikelihood(odl.functionals.Functional):
     negligible : float
         Where each particle has orientations of its own, those that hold less of its posterior are not inserted.
 
+    Raises
+    ------
+    InputError
+        If the noise model does not fit the images' optics groups and shells.
+
     References
     ----------
     D. Kimanius et al. (2020), eqs. 2, 7-9.
@@ -75,6 +80,11 @@ class MarginalLikelihood(odl.functionals.Functional):
         if noise.sigma2.shape[0] < images.groups:
             raise InputError(
                 f"the noise model has {noise.sigma2.shape[0]} optics groups, the particles have {images.groups}"
+            )
+        shells = images.n // 2 + 1
+        if noise.sigma2.shape[1] != shells:
+            raise InputError(
+                f"the noise model has {noise.sigma2.shape[1]} shells, the particles' box of {images.n} has {shells}"
             )
         self.images, self.noise, self.search = images, noise, search
         self.interpolation = TrilinearInterpolation(images.n) if interpolation is None else interpolation
@@ -114,6 +124,11 @@ class MarginalLikelihood(odl.functionals.Functional):
             Particles; all by default.
         curvature : {"exact", "diagonal"}
             B - N x, or the surrogate B - K x whose fixed point EM has.
+
+        Notes
+        -----
+        Under a point group the statistics, and the surrogate with them, count every image once a symmetry mate; the
+        exact gradient is that of `value`, whose sum runs over the poses of the search alone.
         """
         if curvature not in ("exact", "diagonal"):
             raise InputError(f"curvature is {curvature!r}, expected 'exact' or 'diagonal'")
@@ -155,7 +170,7 @@ class MarginalLikelihood(odl.functionals.Functional):
         for group, block in self.images.group_blocks(batch, len(batch)):
             weights = grid.posterior(image_terms(self.images, self.noise, group, block, self.count)).weights
             table = weights.new_empty(len(batch), *weights.shape[1:]) if table is None else table
-            table[torch.as_tensor(np.isin(batch, block))] = weights
+            table[torch.as_tensor(np.isin(batch, block), device=table.device)] = weights
         if table is None:
             raise InputError("the table of a posterior needs at least one particle, found none")
         return table

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cryoinv.errors import InputError
 from cryoinv.geometry import (
     Poses,
     SO3Grid,
@@ -55,6 +56,11 @@ class ExhaustiveSearch:
     log_translation_prior : array_like, shape (T,), optional
         Logarithm of the prior mass of each translation; uniform by default.
 
+    Raises
+    ------
+    InputError
+        If a log-prior has another shape, or oversampling is asked for without an `SO3Grid` or with a log-prior.
+
     Examples
     --------
     >>> search = ExhaustiveSearch(SO3Grid(1), max_shift_pixels=1)
@@ -74,7 +80,9 @@ class ExhaustiveSearch:
         self.grid = grid if isinstance(grid, SO3Grid) else None
         self.rotations = grid.matrices if isinstance(grid, SO3Grid) else np.asarray(grid, dtype=np.float64)
         if oversampling is not None and self.grid is None:
-            raise ValueError("oversampling needs an SO3Grid, whose cells have children")
+            raise InputError("oversampling needs an SO3Grid, whose cells have children")
+        if oversampling is not None and not (log_rotation_prior is None and log_translation_prior is None):
+            raise InputError("oversampling takes the uniform prior over poses only, found one of its own")
         self.translations = translation_grid(max_shift_pixels, translation_step)
         self.translation_step = translation_step
         self.oversampling = oversampling
@@ -178,7 +186,7 @@ def _log_prior(given: np.ndarray | None, count: int) -> np.ndarray:
         return np.full(count, -np.log(count))
     given = np.asarray(given, dtype=np.float64)
     if given.shape != (count,):
-        raise ValueError(f"log-prior has shape {given.shape}, expected ({count},)")
+        raise InputError(f"log-prior has shape {given.shape}, expected ({count},)")
     return given
 
 

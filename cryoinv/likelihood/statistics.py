@@ -129,7 +129,9 @@ class SufficientStatistics:
 
     def __add__(self, other: SufficientStatistics) -> SufficientStatistics:
         if (self.box, self.n) != (other.box, other.n):
-            raise ValueError(f"statistics of boxes {self.box} and {other.box} do not add")
+            raise ValueError(
+                f"statistics of boxes {self.n} and {other.n} on grids of {self.box} and {other.box} do not add"
+            )
         return SufficientStatistics(
             self.interpolation,
             self.data + other.data,

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from cryoinv.errors import InputError
 from cryoinv.geometry import PointGroup, SO3Grid
 from cryoinv.likelihood import ExhaustiveSearch, FourierImages, LocalSearch, MarginalLikelihood, Oversampling
 from cryoinv.likelihood.scores import shift_table
@@ -170,11 +171,12 @@ def test_batches_add_up_to_the_whole(problem):
     np.testing.assert_allclose(parts.particles.poses.rotations, whole.particles.poses.rotations)
 
 
-def test_small_memory_budget_splits_the_grid_and_changes_nothing(problem):
+@pytest.mark.parametrize("batch", [None, np.array([4, 0, 6, 2])], ids=["all", "unordered"])
+def test_small_memory_budget_splits_the_grid_and_changes_nothing(problem, batch):
     n, volume, images, _, search, noise = problem
     whole = MarginalLikelihood(images, noise, search)
     tight = MarginalLikelihood(images, noise, search, memory_bytes=20_000)
-    a, b = whole.expectation(volume), tight.expectation(volume)
+    a, b = whole.expectation(volume, batch), tight.expectation(volume, batch)
     torch.testing.assert_close(a.data, b.data)
     torch.testing.assert_close(a.weight, b.weight)
     torch.testing.assert_close(a.residuals.mean(), b.residuals.mean())
@@ -242,6 +244,20 @@ def test_oversampling_with_and_without_the_fine_grid_in_memory(problem):
     np.testing.assert_allclose(a.particles.poses.rotations, b.particles.poses.rotations)
 
 
+def test_noise_of_another_box_or_too_few_groups_is_refused(problem):
+    n, _, images, _, search, _ = problem
+    with pytest.raises(InputError, match=f"{n // 2 + 3} shells, .* has {n // 2 + 1}"):
+        MarginalLikelihood(images, random_noise(n + 4, 2), search)
+    with pytest.raises(InputError, match="1 optics groups, the particles have 2"):
+        MarginalLikelihood(images, random_noise(n, 1), search)
+
+
+def test_a_prior_over_poses_that_oversampling_would_ignore_is_refused():
+    grid = SO3Grid(0)
+    with pytest.raises(InputError, match="uniform prior"):
+        ExhaustiveSearch(grid, oversampling=Oversampling(), log_rotation_prior=np.zeros(len(grid)))
+
+
 def test_symmetry_inserts_every_mate():
     n, group = 8, PointGroup("C2")
     volume = random_volume(n)
@@ -252,6 +268,7 @@ def test_symmetry_inserts_every_mate():
     plain = MarginalLikelihood(images, noise, ExhaustiveSearch(rotations)).expectation(volume)
     mated = MarginalLikelihood(images, noise, ExhaustiveSearch(rotations), symmetry=group).expectation(volume)
     turned = mated.interpolation.to_volume(mated.data)
+    torch.testing.assert_close(mated.residuals.mean(), plain.residuals.mean())
     np.testing.assert_allclose(mated.weight.sum(), 2 * plain.weight.sum(), rtol=1e-2)
     inner = slice(1, None)  # the two-fold about z maps voxel n//2 + r to n//2 - r
     rotated = turned[:, inner, inner].flip(1, 2)
