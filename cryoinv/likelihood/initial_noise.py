@@ -13,7 +13,7 @@ __all__ = ["initial_noise"]
 
 
 def initial_noise(images: FourierImages, indices: np.ndarray | None = None) -> RadialGaussianNoise:
-    r"""Mean power of the images less the power of their mean, :math:`E|y|^2 - |E y|^2`, per optics group and shell.
+    r"""Variance of the images, :math:`E|y - E y|^2`, per optics group and shell.
 
     The signal that varies with the pose stays in: the estimate is high, most at low frequency, and the first
     posteriors are softer than they need be.
@@ -41,5 +41,6 @@ def initial_noise(images: FourierImages, indices: np.ndarray | None = None) -> R
         counts[group] = counts.get(group, 0) + len(block)
     for group, total in sums.items():
         if counts[group] > 1:
-            residuals.add(group, -(total.abs() ** 2) / counts[group], disc.shells, disc.weights, 0)
+            # The mean takes one image's worth of power with it.
+            residuals.add(group, -(total.abs() ** 2) / counts[group], disc.shells, disc.weights, -1)
     return RadialGaussianNoise.from_residuals(residuals)

@@ -55,6 +55,12 @@ def test_initial_noise_keeps_groups_apart():
     np.testing.assert_allclose(noise.sigma2[:, :4].mean(1), [1, 9], rtol=0.1)
 
 
+def test_initial_noise_of_groups_of_two_is_not_low():
+    images = np.random.default_rng(1).normal(size=(400, 8, 8))
+    fourier = FourierImages(ArrayParticles(images, groups=np.arange(400) // 2), dtype=torch.float64)
+    np.testing.assert_allclose(initial_noise(fourier).sigma2[:, 1:4].mean(), 1, atol=0.05)
+
+
 def test_a_group_without_particles_has_the_power_of_the_others():
     """A selection of particles keeps the optics table, and may leave a group in it empty."""
     images = np.random.default_rng(1).normal(size=(200, 8, 8))
