@@ -99,7 +99,7 @@ def insert_slices(
         part = values[start : start + len(block)]
         start += len(block)
         part = torch.where(flipped, part.conj(), part)
-        total = total + _scatter(index, coefficient * part, box)
+        _scatter(total, index, coefficient * part)
     return total
 
 
@@ -133,7 +133,7 @@ def insert_weights(
     start = 0
     for block in _blocks(rotations, len(pixels)):
         index, coefficient, _ = _corners(block, pixels, scale, box)
-        total = total + _scatter(index, coefficient * weights[start : start + len(block)], box)
+        _scatter(total, index, coefficient * weights[start : start + len(block)])
         start += len(block)
     return total
 
@@ -176,9 +176,9 @@ def _gather(spectrum, index, coefficient, flipped):
     return torch.where(flipped, value.conj(), value)
 
 
-def _scatter(index, values, box):
-    flat = values.new_zeros(box * box * (box // 2 + 1))
-    return flat.index_add(0, index.reshape(-1), values.reshape(-1)).reshape(box, box, box // 2 + 1)
+def _scatter(total, index, values):
+    # In place: a large spectrum is not copied for every block of slices.
+    total.view(-1).index_add_(0, index.reshape(-1), values.reshape(-1))
 
 
 class _CompiledSlice(torch.autograd.Function):

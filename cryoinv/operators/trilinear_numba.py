@@ -10,6 +10,8 @@ import torch
 
 __all__ = ["insert_complex", "insert_real", "slice_complex"]
 
+_ACCUMULATOR_BYTES = 1 << 31  # of all threads together: at large boxes fewer of them insert
+
 
 def slice_complex(spectrum, rotations, pixels, scale):
     """Slices (M, P) of a half-spectrum."""
@@ -31,10 +33,12 @@ def insert_real(weights, rotations, pixels, scale, box):
 
 def _insert(kernel, values, rotations, pixels, scale, box):
     # One accumulator a thread, summed in order: the result depends on the thread count, never on their timing.
-    parts = max(1, min(torch.get_num_threads(), len(rotations)))
-    out = np.zeros((parts, box, box, box // 2 + 1), _numpy(values).dtype)
+    values, shape = _numpy(values), (box, box, box // 2 + 1)
+    most = _ACCUMULATOR_BYTES // (values.itemsize * int(np.prod(shape)))
+    parts = max(1, min(torch.get_num_threads(), len(rotations), most))
+    out = np.zeros((parts, *shape), values.dtype)
     with _torch_threads():
-        kernel(_numpy(values), _numpy(rotations), _pixel_array(pixels, rotations), out, scale)
+        kernel(values, _numpy(rotations), _pixel_array(pixels, rotations), out, scale)
     return torch.from_numpy(out[0] if parts == 1 else out.sum(0))
 
 
