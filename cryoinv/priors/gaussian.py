@@ -55,6 +55,11 @@ class GaussianPrior(Prior):
             raise InputError(f"tau2_fudge is {tau2_fudge}, expected a positive number")
         self.tau2_fudge, self.tau2 = float(tau2_fudge), tau2
 
+    def __repr__(self) -> str:
+        given = [] if self.tau2_fudge == 1 else [f"tau2_fudge={self.tau2_fudge:g}"]
+        given += [] if self.tau2 is None else [f"tau2={self.tau2.tolist()}"]
+        return f"GaussianPrior({', '.join(given)})"
+
     def bind(self, statistics: SufficientStatistics, context: PriorContext) -> QuadraticFunctional:
         """Return the quadratic functional with the iteration's power."""
         tau2 = self.tau2_fudge * (context.tau2 if self.tau2 is None else self.tau2)

@@ -219,7 +219,9 @@ class Refinement:
             "window_shells": round(float(state.window), 2),
             "resolution_half_0143_angstrom": round(maps.resolution(self.pixel_size).angstrom, 4),
             "resolution_half_0143_masked_angstrom": round(masked.angstrom, 4),
-            "orientation_change_mean_degrees": round(mean_change(state.poses, summary.poses), 4),
+            "orientation_change_mean_degrees": round(
+                mean_change(state.poses, summary.poses, self.symmetry), 4
+            ),
             "shift_change_mean_angstrom": round(float(moved.mean()), 4),
             "log_likelihood": float(summary.log_likelihood.sum()),
             "max_probability_mean": round(float(summary.max_probability.mean()), 5),
@@ -303,7 +305,7 @@ class Refinement:
                 f"the pose grid ({spacing:.3g}°) is coarser than the posterior: its best pose holds {mass:.0%} of the "
                 "mass on average, so confidences are overstated"
             )
-        if isinstance(self._search(state), LocalSearch) is False:
+        if not isinstance(self._search(state), LocalSearch):
             found.append("all iterations searched all orientations: poses are no finer than the global grid")
         for text in found:
             log.warning(text)
@@ -341,9 +343,10 @@ class Refinement:
         return soft_sphere(self.n, radius, self.settings.mask_edge_pixels, ndim, torch.float32, self.device)
 
     def fingerprint(self) -> str:
-        """Short hash of particles, reference, prior and settings: what a checkpoint must agree with."""
+        """Short hash of particles, half-sets, reference, prior and settings: what a checkpoint must agree with."""
         digest = hashlib.sha256()
         names = getattr(self.particles, "image_names", None)
+        ctf = self.particles.ctf_parameters() if self.images.use_ctf else {}
         parts = [
             len(self.particles),
             self.n,
@@ -354,6 +357,8 @@ class Refinement:
             [] if names is None else [str(x) for x in names],
         ]
         digest.update(repr(parts).encode())
+        for values in (self.halves, self.particles.optics_group, *ctf.values()):
+            digest.update(np.ascontiguousarray(values).tobytes())
         digest.update(self.reference.cpu().numpy().tobytes())
         return digest.hexdigest()[:32]
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from cryoinv.geometry import Poses, SO3Grid, rotation_distance
+from cryoinv.geometry import PointGroup, Poses, SO3Grid, symmetric_rotation_distance
 from cryoinv.likelihood import ExhaustiveSearch, LocalSearch, Oversampling, PosteriorSummary
 
 from .settings import RefinementSettings
@@ -98,6 +98,6 @@ class Schedule:
         return asdict(self)
 
 
-def mean_change(before: Poses, after: Poses) -> float:
-    """Mean angle in degrees between two sets of orientations of the same particles."""
-    return float(np.mean(rotation_distance(before.rotations, after.rotations)))
+def mean_change(before: Poses, after: Poses, symmetry: PointGroup) -> float:
+    """Mean angle in degrees between two sets of orientations of the same particles, symmetry mates being equal."""
+    return float(np.mean(symmetric_rotation_distance(before.rotations, after.rotations, symmetry)))

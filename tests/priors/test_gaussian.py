@@ -74,6 +74,11 @@ def test_power_is_looked_up_by_image_shell():
     assert float(bound.precision[8, 8, 8]) == pytest.approx(1 / float(tau2[4]))
 
 
+def test_priors_that_differ_are_written_differently():
+    priors = [GaussianPrior(), GaussianPrior(2.0), *(GaussianPrior(tau2=torch.full((3,), t)) for t in (0.0, 1.0))]
+    assert len({repr(prior) for prior in priors}) == 4 and repr(priors[1]) == "GaussianPrior(tau2_fudge=2)"
+
+
 def test_unknown_prior_is_refused_with_the_nearest_name():
     with pytest.raises(InputError, match="did you mean 'gaussian'"):
         prior_by_name("gausian")

@@ -94,6 +94,15 @@ def test_half_sets_of_the_file_are_kept(problem):
     np.testing.assert_array_equal(run.halves, subset)
 
 
+def test_a_checkpoint_is_for_the_same_half_sets_and_prior(problem):
+    particles, truth, _ = problem
+    subset = np.where(np.arange(120) < 50, 1, 2)
+    other = ParticleStack.from_arrays(particles.images(), PIXEL, random_subset=subset)
+    runs = [(particles, None), (other, None), (particles, GaussianPrior(2.0))]
+    prints = {Refinement(p, truth, prior, settings=QUICK, device="cpu").fingerprint() for p, prior in runs}
+    assert len(prints) == 3
+
+
 def test_halves_do_not_see_each_other(problem):
     """Other images in half 2 leave half 1's unregularised map of the first iteration as it was."""
     particles, truth, _ = problem

@@ -9,14 +9,14 @@ from scipy.spatial.transform import Rotation
 
 from cryoinv.errors import InputError
 from cryoinv.geometry import PointGroup, Poses
-from cryoinv.likelihood import FourierImages, PosteriorSummary, known_pose_statistics
+from cryoinv.likelihood import FourierImages, PosteriorSummary, initial_noise, known_pose_statistics
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import TrilinearInterpolation
 from cryoinv.refinement import RefinementSettings
 from cryoinv.refinement.gold_standard import HalfMaps, join_low_resolution, low_pass, tau2_from_fsc
 from cryoinv.refinement.halves import split_halves
 from cryoinv.refinement.reference import estimate_diameter, fit_grey_scale
-from cryoinv.refinement.schedule import Schedule
+from cryoinv.refinement.schedule import Schedule, mean_change
 from cryoinv.refinement.state import RefinementState
 from cryoinv.spaces.spectrum import centred_rfft, radial_mean
 
@@ -114,6 +114,24 @@ def test_grey_scale_of_an_arbitrary_reference_is_found(factor, caplog):
     assert scale.factor == pytest.approx(factor, rel=0.15)
     assert scale.gain > 0
     assert ("contrast is opposite" in caplog.text) == (factor < 0)
+
+
+@pytest.mark.parametrize("contrast", [1.0, 0.15])
+def test_grey_scale_is_found_from_images_of_mean_zero_and_of_weak_contrast(contrast):
+    volume = random_volume(N)
+    images = contrast * simulate(volume, 60, 0.0, seed=2)[0] + np.random.default_rng(0).normal(0, 0.03, (60, N, N))
+    fourier = FourierImages(ArrayParticles(images - images.mean((1, 2), keepdims=True)))
+    fourier.ctf = lambda indices, count: torch.full((len(indices), count), contrast)
+    scale = fit_grey_scale(
+        volume.float(), fourier, initial_noise(fourier), TrilinearInterpolation(N), 5.0, PointGroup("C1"), 0.0
+    )
+    assert scale.factor == pytest.approx(1, rel=0.15)
+
+
+def test_symmetry_mates_are_no_change_of_pose():
+    group, rotations = PointGroup("D2"), Rotation.random(4, random_state=0).as_matrix()
+    before, after = Poses(rotations), Poses(rotations @ group.matrices)
+    assert mean_change(before, after, group) < 1e-3 < mean_change(before, after, PointGroup("C1"))
 
 
 def summary(mass):
