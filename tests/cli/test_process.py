@@ -54,7 +54,13 @@ def test_a_stopped_process_leaves_a_checkpoint_and_no_temporary_files(number, co
         "--threads",
         "1",
     ]
-    process = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell lets its background jobs ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not (tmp_path / "run" / "checkpoint.npz").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
