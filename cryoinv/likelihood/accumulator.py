@@ -13,7 +13,7 @@ from cryoinv.spaces.spectrum import frequencies
 
 __all__ = ["SliceAccumulator"]
 
-_FLUSH_BYTES = 1 << 27  # slices wait until a batch is worth a pass over the spectrum
+_FLUSH_BYTES = 1 << 27  # slices wait until they hold so much, and as much as the spectrum: a pass over it is dear
 
 
 class SliceAccumulator:
@@ -53,6 +53,7 @@ class SliceAccumulator:
         self._gradient = gradient
         self._waiting: list[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor | None]] = []
         self._bytes = 0
+        self._enough = max(_FLUSH_BYTES, 4 * interpolation.box**3)
         self._largest = 0.0
 
     def add_images(self, group: int, power: torch.Tensor, images: int) -> None:
@@ -82,7 +83,7 @@ class SliceAccumulator:
         residual = data - weight * slices if self._gradient else None
         self._waiting.append((rotations, data, weight, residual))
         self._bytes += data.numel() * data.element_size()
-        if self._bytes > _FLUSH_BYTES:
+        if self._bytes > self._enough:
             self.flush()
 
     def flush(self) -> None:

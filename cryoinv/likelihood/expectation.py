@@ -86,13 +86,12 @@ class Expectation:
     def _exhaustive(self, search: ExhaustiveSearch, indices: np.ndarray) -> PosteriorSummary:
         parts = self._orientation_parts(search)
         if len(parts) == 1:
-            return self._shared_pass(parts[0], indices, None, None)
+            return self._shared_pass(parts[0], indices, None)
         # The evidence of the whole grid is needed before any part's weights: two passes over the parts.
         evidence = np.stack([self._evidence(part, indices) for part in parts], 1)
         total = np.logaddexp.reduce(evidence, axis=1)
         summaries = [
-            self._shared_pass(part, indices, np.exp(evidence[:, c] - total), total)
-            for c, part in enumerate(parts)
+            self._shared_pass(part, indices, np.exp(evidence[:, c] - total)) for c, part in enumerate(parts)
         ]
         by_particle = np.argsort(indices, kind="stable")  # the order of summaries
         return _merge(summaries, np.exp(evidence - total[:, None])[by_particle])
@@ -102,7 +101,6 @@ class Expectation:
         search: ExhaustiveSearch,
         indices: np.ndarray,
         share: np.ndarray | None,
-        total: np.ndarray | None,
     ) -> PosteriorSummary:
         """Weigh and accumulate one part of the grid, which holds `share` of each particle's posterior."""
         grid = SharedGrid.build(search, self.interpolation, self.prepared, self.pixels)
@@ -121,7 +119,7 @@ class Expectation:
             if share is None or search is self._first_part:
                 self.accumulator.add_images(group, terms.power, len(block))
             sums.add(grid, posterior.weights, terms, self.images.mask is not None)
-            if total is None or search is self._first_part:
+            if share is None or search is self._first_part:
                 self.report(len(block))
         self._close_group(grid, sums)
         return PosteriorSummary.concatenate(summaries)
@@ -140,12 +138,11 @@ class Expectation:
 
     def _evidence(self, search: ExhaustiveSearch, indices: np.ndarray) -> np.ndarray:
         grid = SharedGrid.build(search, self.interpolation, self.prepared, self.pixels)
-        evidence = np.empty(len(indices))
-        place = {int(i): p for p, i in enumerate(indices)}
+        evidence: dict[int, float] = {}
         for group, block in self.images.group_blocks(indices, self.block_size(search)):
             posterior = grid.posterior(image_terms(self.images, self.noise, group, block, self.count))
-            evidence[[place[int(i)] for i in block]] = posterior.log_evidence.cpu().numpy()
-        return evidence
+            evidence |= zip(block.tolist(), posterior.log_evidence.tolist(), strict=True)
+        return np.array([evidence[int(i)] for i in indices])
 
     def _orientation_parts(self, search: ExhaustiveSearch) -> list[ExhaustiveSearch]:
         """Split the grid so that one part's slices and sums fit into half the budget."""

@@ -171,7 +171,7 @@ def test_batches_add_up_to_the_whole(problem):
     np.testing.assert_allclose(parts.particles.poses.rotations, whole.particles.poses.rotations)
 
 
-@pytest.mark.parametrize("batch", [None, np.array([4, 0, 6, 2])], ids=["all", "unordered"])
+@pytest.mark.parametrize("batch", [None, [4, 0, 6, 2], [5, 1, 5]], ids=["all", "unordered", "twice"])
 def test_small_memory_budget_splits_the_grid_and_changes_nothing(problem, batch):
     n, volume, images, _, search, noise = problem
     whole = MarginalLikelihood(images, noise, search)
