@@ -46,7 +46,6 @@ def levels(model, sigma2):
     likelihood = MarginalLikelihood(
         FourierImages(ArrayParticles(images)), noise, search, TrilinearInterpolation(N)
     )
-    rng = np.random.default_rng(1)
     above, true, square = [], [], []
     for block in np.array_split(np.arange(COUNT), 4):
         table = likelihood.posterior(volume, block).double().flatten(1)
@@ -55,7 +54,6 @@ def levels(model, sigma2):
         above += (torch.where(table > mass, table, 0).sum(1) + mass[:, 0] * torch.rand(len(block))).tolist()
         true += mass[:, 0].tolist()
         square += (table**2).sum(1).tolist()
-    rng.shuffle(above)
     return np.array(above), np.array(true), np.array(square)
 
 
