@@ -18,6 +18,8 @@ __all__ = ["GreyScale", "estimate_diameter", "fit_grey_scale"]
 
 log = logging.getLogger(__name__)
 
+_CHANCE = 5.0  # nats that a factor fitted to images of noise gains in all, once in a thousand times
+
 
 @dataclass(frozen=True)
 class GreyScale:
@@ -115,7 +117,7 @@ def fit_grey_scale(
     factor = sign * start * 2.0**-step
     result = GreyScale(factor, gain(factor))
     log.info("grey scale of the reference: times %.4g (gain %.3g nats a particle)", factor, result.gain)
-    if result.gain <= 0:
+    if result.gain * len(chosen) < _CHANCE:
         log.warning(
             "the reference explains the images no better than no signal at all (gain %.3g nats a particle): "
             "is it the right particle, pixel size and box?",
