@@ -15,10 +15,16 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from odl.core.space.base_tensors import Tensor, TensorSpace
+
+    from cryoinv.operators import TorchOperator
+    from cryoinv.spaces.backend import odl
 
 __all__ = [
     "assert_adjoint",
@@ -33,7 +39,7 @@ __all__ = [
 ]
 
 
-def space_tolerance(*spaces) -> float:
+def space_tolerance(*spaces: TensorSpace) -> float:
     """Return 1e-5 if any of the spaces is of single precision, else 1e-12.
 
     Parameters
@@ -49,7 +55,7 @@ def space_tolerance(*spaces) -> float:
     return 1e-5 if any(space.dtype_identifier in single for space in spaces) else 1e-12
 
 
-def random_element(space, seed: int = 0):
+def random_element(space: TensorSpace, seed: int = 0) -> Tensor:
     """Element with standard normal entries, real and imaginary part alike; the same for the same seed.
 
     Parameters
@@ -70,13 +76,13 @@ def random_element(space, seed: int = 0):
     return _element(space, values)
 
 
-def _element(space, values: np.ndarray):
+def _element(space: TensorSpace, values: np.ndarray) -> Tensor:
     if space.impl == "pytorch":
         return space.element(torch.from_numpy(values).to(space.device, space.dtype))
     return space.element(values.astype(space.dtype))
 
 
-def assert_adjoint(operator, rtol: float | None = None, trials: int = 3, seed: int = 0) -> float:
+def assert_adjoint(operator: odl.Operator, rtol: float | None = None, trials: int = 3, seed: int = 0) -> float:
     r"""Assert :math:`\langle A x, y\rangle = \langle x, A^* y\rangle`, relative to :math:`\|A x\| \|y\|`.
 
     Parameters
@@ -112,7 +118,7 @@ def assert_adjoint(operator, rtol: float | None = None, trials: int = 3, seed: i
     return worst
 
 
-def assert_vjp(operator, rtol: float | None = None, seed: int = 0) -> float:
+def assert_vjp(operator: TorchOperator, rtol: float | None = None, seed: int = 0) -> float:
     """Assert that a `TorchOperator`'s own adjoint equals the one by automatic differentiation.
 
     Parameters
@@ -140,7 +146,7 @@ def assert_vjp(operator, rtol: float | None = None, seed: int = 0) -> float:
     return _assert_close(f"adjoint of {operator!r} against autograd", operator.adjoint(y), expected, rtol)
 
 
-def assert_linear(operator, rtol: float | None = None, seed: int = 0) -> float:
+def assert_linear(operator: odl.Operator, rtol: float | None = None, seed: int = 0) -> float:
     """Assert ``A(a x + b y) = a A x + b A y`` for random elements.
 
     Parameters
@@ -169,7 +175,7 @@ def assert_linear(operator, rtol: float | None = None, seed: int = 0) -> float:
     return _assert_close(f"linearity of {operator!r}", together, apart, rtol)
 
 
-def assert_isometry(operator, rtol: float | None = None, seed: int = 0) -> float:
+def assert_isometry(operator: odl.Operator, rtol: float | None = None, seed: int = 0) -> float:
     """Assert ``|A x| = |x|`` and ``A^* A x = x`` for random x.
 
     Parameters
@@ -200,9 +206,9 @@ def assert_isometry(operator, rtol: float | None = None, seed: int = 0) -> float
 
 
 def assert_gradient(
-    functional: Callable[[Any], Any],
-    point,
-    gradient: Callable[[Any], Any] | None = None,
+    functional: odl.functionals.Functional | Callable[[Tensor], float],
+    point: Tensor,
+    gradient: Callable[[Tensor], Tensor] | None = None,
     rtol: float = 1e-6,
     steps: tuple[float, ...] = (1e-3, 1e-4, 1e-5, 1e-6),
     trials: int = 3,
@@ -240,7 +246,7 @@ def assert_gradient(
     AssertionError
         If the error is larger than the tolerance.
     """
-    gradient = functional.gradient if gradient is None else gradient  # type: ignore[attr-defined]
+    gradient = cast("odl.functionals.Functional", functional).gradient if gradient is None else gradient
     value, worst = gradient(point), 0.0
     for trial in range(trials):
         direction = random_element(point.space, seed + trial)
@@ -255,7 +261,9 @@ def assert_gradient(
     return worst
 
 
-def assert_fused_equals_composed(fused, composed=None, rtol: float | None = None, seed: int = 0) -> float:
+def assert_fused_equals_composed(
+    fused: TorchOperator, composed: odl.Operator | None = None, rtol: float | None = None, seed: int = 0
+) -> float:
     """Assert that a fused operator, its adjoint and its normal operator equal those composed from parts.
 
     Parameters
@@ -290,7 +298,7 @@ def assert_fused_equals_composed(fused, composed=None, rtol: float | None = None
     return max(_assert_close(f"{name} of {fused!r}", a, b, rtol) for name, (a, b) in pairs.items())
 
 
-def dense_matrix(operator) -> np.ndarray:
+def dense_matrix(operator: odl.Operator) -> np.ndarray:
     """Real matrix of a linear operator, a column per real degree of freedom; complex entries count as two.
 
     For small spaces only: the operator is applied once per column.
@@ -314,14 +322,14 @@ def dense_matrix(operator) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def _real_vector(element) -> np.ndarray:
+def _real_vector(element: Tensor) -> np.ndarray:
     data = element.data
     array = data.detach().cpu().numpy() if isinstance(data, torch.Tensor) else data
     array = np.ascontiguousarray(array).reshape(-1)
     return (array.astype(complex).view(float) if np.iscomplexobj(array) else array).astype(float)
 
 
-def _assert_close(what: str, value, expected, rtol: float) -> float:
+def _assert_close(what: str, value: Tensor, expected: Tensor, rtol: float) -> float:
     error = _ratio((value - expected).norm(), expected.norm())
     assert error <= rtol, f"{what}: relative error {error:.2e}, expected at most {rtol:.0e}"
     return error

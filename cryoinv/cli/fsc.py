@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cryoinv.cli.options import Json
 from cryoinv.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _THRESHOLDS = {"05": 0.5, "0143": 0.143}
 
@@ -48,7 +51,9 @@ def fsc(
         print_shells(curve.tolist(), n, pixel_size, {_THRESHOLDS[label]: r for label, r in found.items()})
 
 
-def _masked_maps(first: Path, second: Path, mask: Path | None):
+def _masked_maps(
+    first: Path, second: Path, mask: Path | None
+) -> tuple[np.ndarray, np.ndarray, int, float]:
     """Two maps on one grid, under the mask, with box size and pixel size."""
     from cryoinv.io import read_array, read_volume, same_pixel_size
     from cryoinv.io.checks import check_volume

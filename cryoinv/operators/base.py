@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor
 
 from cryoinv.spaces.backend import odl
+from cryoinv.spaces.base import BoxElement, BoxSpace
 
-__all__ = ["TorchOperator"]
+__all__ = ["NormOptions", "TorchOperator"]
+
+
+class NormOptions(TypedDict, total=False):
+    """Options of the power iteration, see `TorchOperator.norm`."""
+
+    maxiter: int
+    rtol: float
+    seed: int
 
 
 class TorchOperator(odl.Operator):
@@ -42,9 +51,9 @@ class TorchOperator(odl.Operator):
     True
     """
 
-    def __init__(self, domain, range, linear: bool = True):
+    def __init__(self, domain: BoxSpace, range: BoxSpace, linear: bool = True):
         super().__init__(domain, range, linear=linear)
-        self._norms: dict = {}
+        self._norms: dict[tuple[tuple[str, object], ...], float] = {}
 
     def apply(self, x: Tensor) -> Tensor:
         """Value at a tensor of the domain's shape; must not modify it."""
@@ -77,7 +86,7 @@ class TorchOperator(odl.Operator):
             (gradient,) = torch.autograd.grad(value, point, dual, create_graph=True)
             return torch.autograd.grad(gradient, dual, direction)[0]
 
-    def _call(self, x, out=None):
+    def _call(self, x: BoxElement, out: BoxElement | None = None) -> BoxElement:
         value = self.apply(x.data)
         if out is None:
             return self.range.element(value)
@@ -97,11 +106,11 @@ class TorchOperator(odl.Operator):
         """Self-adjoint operator ``A^* A`` (fused where the operator has a fused form)."""
         return _Normal(self)
 
-    def derivative(self, point) -> TorchOperator:
+    def derivative(self, point: BoxElement | Tensor) -> TorchOperator:
         """Linear operator that approximates this one at a point: itself, if it is linear."""
         return self if self.is_linear else _Derivative(self, self.domain.element(point).data)
 
-    def norm(self, estimate: bool = False, **options) -> float:
+    def norm(self, estimate: bool = False, **options: Unpack[NormOptions]) -> float:
         """Operator norm by power iteration on ``A^* A`` (an estimate from below), remembered.
 
         Parameters
@@ -156,7 +165,7 @@ class _Adjoint(TorchOperator):
     def adjoint(self) -> Any:
         return self.operator
 
-    def norm(self, estimate: bool = False, **options) -> float:
+    def norm(self, estimate: bool = False, **options: Unpack[NormOptions]) -> float:
         return self.operator.norm(estimate, **options)
 
     def __repr__(self) -> str:
@@ -178,7 +187,7 @@ class _Normal(TorchOperator):
     def adjoint(self) -> Any:
         return self
 
-    def norm(self, estimate: bool = False, **options) -> float:
+    def norm(self, estimate: bool = False, **options: Unpack[NormOptions]) -> float:
         return self.operator.norm(estimate, **options) ** 2
 
     def __repr__(self) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from cryoinv.errors import InputError
-from cryoinv.spaces import frequencies
+from cryoinv.spaces import HermitianSpace, frequencies
 
 from .multiplier import Multiplier
 
@@ -61,14 +63,14 @@ def ctf_at_pixels(
     pixels: Tensor,
     n: int,
     pixel_size: float,
-    defocus_u,
-    defocus_v,
-    defocus_angle,
-    voltage_kv,
-    spherical_aberration_mm,
-    amplitude_contrast,
-    phase_shift_deg=0.0,
-    b_factor=0.0,
+    defocus_u: ArrayLike,
+    defocus_v: ArrayLike,
+    defocus_angle: ArrayLike,
+    voltage_kv: ArrayLike,
+    spherical_aberration_mm: ArrayLike,
+    amplitude_contrast: ArrayLike,
+    phase_shift_deg: ArrayLike = 0.0,
+    b_factor: ArrayLike = 0.0,
     dtype: torch.dtype = torch.float64,
 ) -> Tensor:
     r"""CTF at chosen frequencies; formula, units and sign as in `ctf_values`.
@@ -114,7 +116,7 @@ def ctf_at_pixels(
     return (torch.sin(argument) * torch.exp(-b / 4 * squares)).to(dtype)
 
 
-def _check(columns, pixel_size) -> None:
+def _check(columns: Sequence[np.ndarray], pixel_size: float) -> None:
     if not pixel_size > 0:
         raise InputError(f"pixel_size is {pixel_size}, expected a positive number of Å")
     if any(column.ndim != 1 for column in columns):
@@ -129,14 +131,14 @@ def _check(columns, pixel_size) -> None:
 def ctf_values(
     n: int,
     pixel_size: float,
-    defocus_u,
-    defocus_v,
-    defocus_angle,
-    voltage_kv,
-    spherical_aberration_mm,
-    amplitude_contrast,
-    phase_shift_deg=0.0,
-    b_factor=0.0,
+    defocus_u: ArrayLike,
+    defocus_v: ArrayLike,
+    defocus_angle: ArrayLike,
+    voltage_kv: ArrayLike,
+    spherical_aberration_mm: ArrayLike,
+    amplitude_contrast: ArrayLike,
+    phase_shift_deg: ArrayLike = 0.0,
+    b_factor: ArrayLike = 0.0,
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
 ) -> Tensor:
@@ -236,7 +238,7 @@ class CTF(Multiplier):
     True
     """
 
-    def __init__(self, space, values: Tensor):
+    def __init__(self, space: HermitianSpace, values: Tensor):
         values = torch.as_tensor(values)
         single = (1, *space.box_shape)
         if tuple(values.shape) not in (space.box_shape, single, space.shape):

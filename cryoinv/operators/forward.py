@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from cryoinv.errors import InputError
+from cryoinv.spaces.backend import odl
 
 from .base import TorchOperator
 from .ctf import CTF
 from .shift import Shift, shift_at_pixels
-from .slice import FourierSlice
+from .slice import Batch, FourierSlice
 
 __all__ = ["ForwardModel"]
 
@@ -60,14 +62,16 @@ class ForwardModel(TorchOperator):
             self._phase = phase.to(self.range.dtype)
 
     @property
-    def composed(self):
+    def composed(self) -> odl.Operator:
         """The same operator composed by ODL from its parts: the twin that the fused one is tested against."""
         operator = self.slice
         for part in (self.ctf, self.shift):
             operator = operator if part is None else part @ operator
         return operator
 
-    def with_poses(self, rotations, shifts_pixels=None) -> ForwardModel:
+    def with_poses(
+        self, rotations: ArrayLike | Tensor, shifts_pixels: ArrayLike | Tensor | None = None
+    ) -> ForwardModel:
         """Return the model of the same particles, with the same CTFs, at other poses.
 
         Parameters
@@ -87,7 +91,7 @@ class ForwardModel(TorchOperator):
         shift = None if shifts_pixels is None else Shift(slices.range, shifts_pixels)
         return ForwardModel(slices, self.ctf, shift)
 
-    def at(self, batch) -> ForwardModel:
+    def at(self, batch: Batch) -> ForwardModel:
         """Return the model of some of the particles.
 
         Parameters
@@ -132,7 +136,7 @@ def _flat(values: Tensor) -> Tensor:
     return values.reshape(-1, *values.shape[-2:]).flatten(1)
 
 
-def _rows(values: Tensor, batch, ndim: int) -> Tensor:
+def _rows(values: Tensor, batch: Batch, ndim: int) -> Tensor:
     """Rows of a batch; what serves all images is kept whole."""
     if values.ndim < ndim or len(values) == 1:
         return values

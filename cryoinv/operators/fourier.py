@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from torch import Tensor
 
 from cryoinv.errors import InputError
-from cryoinv.spaces import NumpyHermitianSpace, centred_irfft, centred_rfft
+from cryoinv.spaces import ImageSpace, NumpyHermitianSpace, VolumeSpace, centred_irfft, centred_rfft
 from cryoinv.spaces.backend import odl
 
-from .base import TorchOperator
+from .base import NormOptions, TorchOperator
+
+if TYPE_CHECKING:
+    from odl.backends.arrays.npy_tensors import NumpyTensor
+    from odl.core.space.base_tensors import TensorSpace
 
 __all__ = ["FourierTransform", "PyFFTWFourierTransform"]
 
@@ -40,7 +45,7 @@ class FourierTransform(TorchOperator):
     True
     """
 
-    def __init__(self, space):
+    def __init__(self, space: VolumeSpace | ImageSpace):
         super().__init__(space, space.spectrum_space)
 
     def apply(self, x: Tensor) -> Tensor:
@@ -60,7 +65,7 @@ class FourierTransform(TorchOperator):
         """Left inverse, the adjoint."""
         return self.adjoint
 
-    def norm(self, estimate: bool = False, **options) -> float:
+    def norm(self, estimate: bool = False, **options: Unpack[NormOptions]) -> float:
         """Operator norm, 1."""
         return 1.0
 
@@ -92,7 +97,7 @@ class PyFFTWFourierTransform(odl.Operator):
     True
     """
 
-    def __init__(self, space, threads: int = 1):
+    def __init__(self, space: TensorSpace, threads: int = 1):
         if getattr(space, "impl", None) != "numpy" or not space.is_real:
             raise InputError(f"space is {space}, expected a real NumPy space")
         weight = getattr(space.weighting, "const", None)
@@ -104,18 +109,18 @@ class PyFFTWFourierTransform(odl.Operator):
         self.threads = threads
         self._axes = tuple(range(space.ndim))
 
-    def _call(self, x):
+    def _call(self, x: NumpyTensor) -> np.ndarray:
         from pyfftw.interfaces import numpy_fft
 
         shifted = np.fft.ifftshift(x.data)
         return numpy_fft.rfftn(shifted, norm="ortho", threads=self.threads)
 
     @functools.cached_property
-    def adjoint(self):
+    def adjoint(self) -> odl.Operator:
         """Adjoint operator."""
         return _PyFFTWAdjoint(self)
 
-    def norm(self, estimate: bool = False, **options) -> float:
+    def norm(self, estimate: bool = False, **options: Unpack[NormOptions]) -> float:
         """Operator norm: one over the square root of the domain's weight."""
         return self.weight**-0.5
 
@@ -125,7 +130,7 @@ class _PyFFTWAdjoint(odl.Operator):
         super().__init__(operator.range, operator.domain, linear=True)
         self.operator = operator
 
-    def _call(self, y):
+    def _call(self, y: NumpyTensor) -> np.ndarray:
         from pyfftw.interfaces import numpy_fft
 
         shape = self.range.shape
@@ -134,10 +139,10 @@ class _PyFFTWAdjoint(odl.Operator):
         return np.fft.fftshift(array) / self.operator.weight
 
     @property
-    def adjoint(self):
+    def adjoint(self) -> PyFFTWFourierTransform:
         return self.operator
 
-    def norm(self, estimate: bool = False, **options) -> float:
+    def norm(self, estimate: bool = False, **options: Unpack[NormOptions]) -> float:
         return self.operator.norm()
 
 

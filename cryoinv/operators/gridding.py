@@ -7,7 +7,9 @@ from cryoinv.errors import InputError
 __all__ = ["gridding_window"]
 
 
-def gridding_window(n: int, padding: int = 2, kind: str = "separable", dtype=torch.float64) -> torch.Tensor:
+def gridding_window(
+    n: int, padding: int = 2, kind: str = "separable", dtype: torch.dtype = torch.float64
+) -> torch.Tensor:
     r"""Window of trilinear interpolation, :math:`\prod_j \mathrm{sinc}^2(r_j/(sn))`, or its radial likeness.
 
     The radial form is :math:`\mathrm{sinc}^2(|r|/(sn))`. The separable one is the Fourier transform of the

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from cryoinv.errors import InputError
+from cryoinv.spaces import ImageSpace, VolumeSpace
 
 from .multiplier import Multiplier
 
@@ -83,7 +84,7 @@ class SoftMask(Multiplier):
     True
     """
 
-    def __init__(self, space, values: Tensor):
+    def __init__(self, space: VolumeSpace | ImageSpace, values: Tensor):
         values = torch.as_tensor(values)
         low, high = float(values.min()), float(values.max())
         if not 0 <= low <= high <= 1:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+from typing import Unpack
 
 from torch import Tensor
 
-from .base import TorchOperator
+from cryoinv.spaces.base import BoxSpace
+
+from .base import NormOptions, TorchOperator
 
 __all__ = ["Multiplier"]
 
@@ -30,7 +33,7 @@ class Multiplier(TorchOperator):
     3.0
     """
 
-    def __init__(self, space, values: Tensor):
+    def __init__(self, space: BoxSpace, values: Tensor):
         super().__init__(space, space)
         dtype = space.dtype if values.is_complex() else space.real_dtype
         self.values = values.to(space.device, dtype)
@@ -61,6 +64,6 @@ class Multiplier(TorchOperator):
         """Product with the squared modulus."""
         return x * self.power
 
-    def norm(self, estimate: bool = False, **options) -> float:
+    def norm(self, estimate: bool = False, **options: Unpack[NormOptions]) -> float:
         """Operator norm, the largest modulus."""
         return float(self.power.max()) ** 0.5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -67,26 +69,26 @@ def _run(kind: int, points: torch.Tensor, data: torch.Tensor, tolerance: float, 
 
 class _Type2(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, volume, points, tolerance):
+    def forward(ctx: Any, volume: torch.Tensor, points: torch.Tensor, tolerance: float) -> torch.Tensor:
         ctx.save_for_backward(points)
         ctx.n, ctx.tolerance = volume.shape[0], tolerance
         complex_type = torch.complex128 if volume.dtype == torch.float64 else torch.complex64
         return _run(2, points, volume.detach().to(complex_type), tolerance, ctx.n)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (points,) = ctx.saved_tensors
         return _Type1.apply(gradient, points, ctx.n, ctx.tolerance), None, None
 
 
 class _Type1(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, values, points, n, tolerance):
+    def forward(ctx: Any, values: torch.Tensor, points: torch.Tensor, n: int, tolerance: float) -> torch.Tensor:
         ctx.save_for_backward(points)
         ctx.tolerance = tolerance
         return _run(1, points, values.detach(), tolerance, n).real.contiguous()
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         (points,) = ctx.saved_tensors
         return _Type2.apply(gradient, points, ctx.tolerance), None, None, None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from cryoinv.errors import InputError
-from cryoinv.spaces import frequencies
+from cryoinv.spaces import HermitianSpace, frequencies
 
 from .multiplier import Multiplier
 
@@ -107,7 +108,7 @@ class Shift(Multiplier):
     (0, 3)
     """
 
-    def __init__(self, space, shifts_pixels):
+    def __init__(self, space: HermitianSpace, shifts_pixels: ArrayLike | Tensor):
         shifts = torch.as_tensor(shifts_pixels, dtype=torch.float64)
         allowed = ((2,), (1, 2), (1 if space.count is None else space.count, 2))
         if tuple(shifts.shape) not in allowed:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from cryoinv.errors import DeviceError, InputError
-from cryoinv.spaces import HermitianSpace
+from cryoinv.spaces import HermitianSpace, VolumeSpace
 
 from .base import TorchOperator
-from .interpolation import interpolation_scheme
+from .interpolation import Interpolation, interpolation_scheme
 from .pixels import FourierDisc
 
 __all__ = ["FourierSlice"]
+
+Batch = slice | list[int] | np.ndarray | Tensor
 
 
 class FourierSlice(TorchOperator):
@@ -70,8 +73,8 @@ class FourierSlice(TorchOperator):
 
     def __init__(
         self,
-        space,
-        rotations,
+        space: VolumeSpace,
+        rotations: ArrayLike | Tensor,
         interpolation: str = "trilinear",
         padding: int = 2,
         gridding: str = "separable",
@@ -83,7 +86,9 @@ class FourierSlice(TorchOperator):
         scheme = interpolation_scheme(space.n, interpolation, padding, gridding, tolerance)
         self._set_up(space, rotations, scheme, FourierDisc(space.n, r_max, space.device))
 
-    def _set_up(self, space, rotations, scheme, disc):
+    def _set_up(
+        self, space: VolumeSpace, rotations: ArrayLike | Tensor, scheme: Interpolation, disc: FourierDisc
+    ) -> None:
         self.rotations = _checked_rotations(rotations, space.device)
         self.scheme, self.disc = scheme, disc
         spectra = space.spectrum_space
@@ -91,13 +96,13 @@ class FourierSlice(TorchOperator):
         images = HermitianSpace(space.n, 2, spectra.pixel_size, spectra.dtype, space.device, count)
         super().__init__(space, images)
 
-    def with_rotations(self, rotations) -> FourierSlice:
+    def with_rotations(self, rotations: ArrayLike | Tensor) -> FourierSlice:
         """Return the same operator at other rotations; shares everything else."""
         new = object.__new__(type(self))
         new._set_up(self.domain, rotations, self.scheme, self.disc)
         return new
 
-    def at(self, batch) -> FourierSlice:
+    def at(self, batch: Batch) -> FourierSlice:
         """Return the operator of some of the images (a slice or array of indices)."""
         return self.with_rotations(self.rotations[batch])
 
@@ -123,7 +128,7 @@ class FourierSlice(TorchOperator):
         return self.at_pixels_adjoint(values * self.disc.weights.to(values.real.dtype))
 
 
-def _checked_rotations(rotations, device) -> Tensor:
+def _checked_rotations(rotations: ArrayLike | Tensor, device: str) -> Tensor:
     rotations = torch.as_tensor(np.asarray(rotations) if isinstance(rotations, (list, tuple)) else rotations)
     rotations = rotations.to(device, torch.float64)
     if rotations.ndim != 3 or tuple(rotations.shape[1:]) != (3, 3):

@@ -10,6 +10,8 @@ rotations too) and a compiled one for the CPU in `trilinear_numba`, of which thi
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 __all__ = ["insert_slices", "insert_weights", "slice_spectrum"]
@@ -145,11 +147,13 @@ def _use_compiled(tensor: torch.Tensor, rotations: torch.Tensor, wanted: bool | 
     return possible if wanted is None else wanted
 
 
-def _blocks(rotations: torch.Tensor, pixel_count: int):
+def _blocks(rotations: torch.Tensor, pixel_count: int) -> tuple[torch.Tensor, ...]:
     return rotations.split(max(1, _POINTS_PER_CHUNK // max(1, 8 * pixel_count)))
 
 
-def _corners(rotations, pixels, scale, box):
+def _corners(
+    rotations: torch.Tensor, pixels: torch.Tensor, scale: float, box: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Flat indices (8, M, P), coefficients (8, M, P) and Hermitian-mate flags (M, P) of each sampled point."""
     pixels = pixels.to(rotations.device, rotations.dtype)
     point = scale * torch.einsum("pi,mij->mpj", pixels, rotations[:, :2, :])  # rows of R are columns of R^T
@@ -171,12 +175,14 @@ def _corners(rotations, pixels, scale, box):
     return torch.stack(index), torch.stack(coefficient), flipped
 
 
-def _gather(spectrum, index, coefficient, flipped):
+def _gather(
+    spectrum: torch.Tensor, index: torch.Tensor, coefficient: torch.Tensor, flipped: torch.Tensor
+) -> torch.Tensor:
     value = (spectrum.reshape(-1)[index] * coefficient).sum(0)
     return torch.where(flipped, value.conj(), value)
 
 
-def _scatter(total, index, values):
+def _scatter(total: torch.Tensor, index: torch.Tensor, values: torch.Tensor) -> None:
     # In place: a large spectrum is not copied for every block of slices.
     total.view(-1).index_add_(0, index.reshape(-1), values.reshape(-1))
 
@@ -185,7 +191,9 @@ class _CompiledSlice(torch.autograd.Function):
     """The compiled slice with its transpose as gradient."""
 
     @staticmethod
-    def forward(ctx, spectrum, rotations, pixels, scale):
+    def forward(
+        ctx: Any, spectrum: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor, scale: float
+    ) -> torch.Tensor:
         from . import trilinear_numba
 
         ctx.save_for_backward(rotations, pixels)
@@ -193,7 +201,7 @@ class _CompiledSlice(torch.autograd.Function):
         return trilinear_numba.slice_complex(spectrum, rotations, pixels, scale)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         rotations, pixels = ctx.saved_tensors
         return _CompiledInsert.apply(gradient, rotations, pixels, ctx.scale, ctx.box), None, None, None
 
@@ -202,7 +210,14 @@ class _CompiledInsert(torch.autograd.Function):
     """The compiled insertion with slicing as gradient."""
 
     @staticmethod
-    def forward(ctx, values, rotations, pixels, scale, box):
+    def forward(
+        ctx: Any,
+        values: torch.Tensor,
+        rotations: torch.Tensor,
+        pixels: torch.Tensor,
+        scale: float,
+        box: int,
+    ) -> torch.Tensor:
         from . import trilinear_numba
 
         ctx.save_for_backward(rotations, pixels)
@@ -210,6 +225,6 @@ class _CompiledInsert(torch.autograd.Function):
         return trilinear_numba.insert_complex(values, rotations, pixels, scale, box)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         rotations, pixels = ctx.saved_tensors
         return _CompiledSlice.apply(gradient, rotations, pixels, ctx.scale), None, None, None, None

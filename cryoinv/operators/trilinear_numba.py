@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numba
 import numpy as np
 import torch
+from torch import Tensor
 
 __all__ = ["insert_complex", "insert_real", "slice_complex"]
 
 _ACCUMULATOR_BYTES = 1 << 31  # of all threads together: at large boxes fewer of them insert
 
 
-def slice_complex(spectrum, rotations, pixels, scale):
+def slice_complex(spectrum: Tensor, rotations: Tensor, pixels: Tensor, scale: float) -> Tensor:
     """Slices (M, P) of a half-spectrum."""
     out = np.empty((len(rotations), len(pixels)), _numpy(spectrum).dtype)
     with _torch_threads():
@@ -21,37 +23,39 @@ def slice_complex(spectrum, rotations, pixels, scale):
     return torch.from_numpy(out)
 
 
-def insert_complex(values, rotations, pixels, scale, box):
+def insert_complex(values: Tensor, rotations: Tensor, pixels: Tensor, scale: float, box: int) -> Tensor:
     """Spectrum (box, box, box//2+1) into which the complex values are inserted."""
     return _insert(_insert_complex, values, rotations, pixels, scale, box)
 
 
-def insert_real(weights, rotations, pixels, scale, box):
+def insert_real(weights: Tensor, rotations: Tensor, pixels: Tensor, scale: float, box: int) -> Tensor:
     """Spectrum (box, box, box//2+1) into which the real weights are inserted."""
     return _insert(_insert_real, weights, rotations, pixels, scale, box)
 
 
-def _insert(kernel, values, rotations, pixels, scale, box):
+def _insert(
+    kernel: Callable[..., None], values: Tensor, rotations: Tensor, pixels: Tensor, scale: float, box: int
+) -> Tensor:
     # One accumulator a thread, summed in order: the result depends on the thread count, never on their timing.
-    values, shape = _numpy(values), (box, box, box // 2 + 1)
-    most = _ACCUMULATOR_BYTES // (values.itemsize * int(np.prod(shape)))
+    array, shape = _numpy(values), (box, box, box // 2 + 1)
+    most = _ACCUMULATOR_BYTES // (array.itemsize * int(np.prod(shape)))
     parts = max(1, min(torch.get_num_threads(), len(rotations), most))
-    out = np.zeros((parts, *shape), values.dtype)
+    out = np.zeros((parts, *shape), array.dtype)
     with _torch_threads():
-        kernel(values, _numpy(rotations), _pixel_array(pixels, rotations), out, scale)
+        kernel(array, _numpy(rotations), _pixel_array(pixels, rotations), out, scale)
     return torch.from_numpy(out[0] if parts == 1 else out.sum(0))
 
 
-def _numpy(tensor):
+def _numpy(tensor: Tensor) -> np.ndarray:
     return np.ascontiguousarray(tensor.detach().resolve_conj().numpy())
 
 
-def _pixel_array(pixels, rotations):
+def _pixel_array(pixels: Tensor, rotations: Tensor) -> np.ndarray:
     return _numpy(pixels.to(rotations.dtype))
 
 
 @contextmanager
-def _torch_threads():
+def _torch_threads() -> Iterator[None]:
     """Run on as many threads as torch does, and leave torch's number alone: numba's first call would reset it."""
     threads = torch.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
@@ -63,7 +67,9 @@ def _torch_threads():
 
 
 @numba.njit(cache=True, inline="always")
-def _locate(rotation, kx, ky, scale, box):
+def _locate(
+    rotation: np.ndarray, kx: float, ky: float, scale: float, box: int
+) -> tuple[int, int, int, float, float, float, bool]:
     """Lower corner, upper coefficients and mate flag of the sampled point."""
     x = scale * (rotation[0, 0] * kx + rotation[1, 0] * ky)
     y = scale * (rotation[0, 1] * kx + rotation[1, 1] * ky)
@@ -77,12 +83,12 @@ def _locate(rotation, kx, ky, scale, box):
 
 
 @numba.njit(cache=True, inline="always")
-def _wrap(index, box):
+def _wrap(index: int, box: int) -> int:
     return index + box if index < 0 else (index - box if index >= box else index)
 
 
 @numba.njit(cache=True, parallel=True, fastmath={"contract", "nsz"})
-def _slice(spectrum, rotations, pixels, out, scale):
+def _slice(spectrum: np.ndarray, rotations: np.ndarray, pixels: np.ndarray, out: np.ndarray, scale: float) -> None:
     box = spectrum.shape[0]
     one = rotations.dtype.type(1)
     step = rotations.dtype.type(scale)
@@ -104,7 +110,17 @@ def _slice(spectrum, rotations, pixels, out, scale):
 
 
 @numba.njit(cache=True, inline="always")
-def _add(total, x, y, z, fx, fy, fz, value, one):
+def _add(
+    total: np.ndarray,
+    x: int,
+    y: int,
+    z: int,
+    fx: float,
+    fy: float,
+    fz: float,
+    value: complex,
+    one: float,
+) -> None:
     box = total.shape[0]
     y0, y1 = _wrap(y, box), _wrap(y + 1, box)
     z0, z1 = _wrap(z, box), _wrap(z + 1, box)
@@ -120,7 +136,9 @@ def _add(total, x, y, z, fx, fy, fz, value, one):
 
 
 @numba.njit(cache=True, parallel=True)
-def _insert_complex(values, rotations, pixels, out, scale):
+def _insert_complex(
+    values: np.ndarray, rotations: np.ndarray, pixels: np.ndarray, out: np.ndarray, scale: float
+) -> None:
     parts, box = out.shape[0], out.shape[1]
     one = rotations.dtype.type(1)
     step = rotations.dtype.type(scale)
@@ -134,7 +152,7 @@ def _insert_complex(values, rotations, pixels, out, scale):
 
 
 @numba.njit(cache=True, parallel=True)
-def _insert_real(values, rotations, pixels, out, scale):
+def _insert_real(values: np.ndarray, rotations: np.ndarray, pixels: np.ndarray, out: np.ndarray, scale: float) -> None:
     parts, box = out.shape[0], out.shape[1]
     one = rotations.dtype.type(1)
     step = rotations.dtype.type(scale)

@@ -12,6 +12,8 @@ from cryoinv.spaces.backend import odl
 
 if TYPE_CHECKING:
     from cryoinv.likelihood import SufficientStatistics
+    from cryoinv.spaces import HermitianSpace
+    from cryoinv.spaces.base import BoxElement
 
     from .context import PriorContext
 
@@ -66,8 +68,8 @@ class BoundPrior(odl.functionals.Functional):
 
     precision: torch.Tensor | None = None
 
-    def __init__(self, space):
+    def __init__(self, space: HermitianSpace):
         super().__init__(space, linear=False, grad_lipschitz=np.nan)
 
-    def _call(self, x):
+    def _call(self, x: BoxElement) -> float:
         raise CryoinvError(f"{type(self).__name__} has no value, only what its prior declares")

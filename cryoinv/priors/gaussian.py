@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +15,7 @@ from .base import BoundPrior, Prior
 
 if TYPE_CHECKING:
     from cryoinv.likelihood import SufficientStatistics
+    from cryoinv.spaces.base import BoxElement
 
     from .context import PriorContext
 
@@ -81,7 +83,7 @@ class QuadraticFunctional(BoundPrior):
         super().__init__(space)
         self.precision: torch.Tensor = precision.to(space.element().data.real.dtype)
 
-    def _call(self, x):
+    def _call(self, x: BoxElement) -> float:
         return 0.5 * float(self.domain.weighting.inner(x.data, self.precision * x.data))
 
     @property
@@ -94,7 +96,7 @@ class QuadraticFunctional(BoundPrior):
         return _Diagonal(self.domain, 1 / (1 + float(step) * self.precision))
 
     @property
-    def proximal_factory(self):
+    def proximal_factory(self) -> Callable[[float], odl.Operator]:
         """ODL's name for `proximal`."""
         return self.proximal
 
@@ -106,10 +108,10 @@ class _Diagonal(odl.Operator):
         self.diagonal = diagonal
         super().__init__(space, space, linear=True)
 
-    def _call(self, x):
+    def _call(self, x: BoxElement) -> BoxElement:
         return self.range.element(self.diagonal * x.data)
 
     @property
-    def adjoint(self):
+    def adjoint(self) -> _Diagonal:
         """Return the operator itself."""
         return self

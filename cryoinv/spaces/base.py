@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Number
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from cryoinv.errors import InputError
 
@@ -15,9 +18,13 @@ from .device import resolve_device
 # After `backend`, whose import leaves NumPy's print options alone.
 from odl.backends.arrays.pytorch_tensors import PyTorchTensor, PyTorchTensorSpace  # isort: skip
 from odl.core.set.space import LinearSpaceElement, LinearSpaceTypeError  # isort: skip
+from odl.core.space.base_tensors import TensorSpace  # isort: skip
+from odl.core.space.weightings.weighting import Weighting  # isort: skip
 from odl.core.util.dtype_utils import _universal_dtype_identifier  # isort: skip
 
 __all__ = ["BoxElement", "BoxSpace"]
+
+_Index = int | slice | list[int] | np.ndarray | torch.Tensor | PyTorchTensor | tuple[object, ...]
 
 
 class BoxElement(PyTorchTensor):
@@ -26,7 +33,7 @@ class BoxElement(PyTorchTensor):
     # Makes `numpy_scalar * element` call the element's own multiplication instead of failing in NumPy.
     __array_ufunc__ = None
 
-    def __getitem__(self, indices) -> Any:
+    def __getitem__(self, indices: _Index) -> Any:
         """Image or volume ``i`` of a stack, a shorter stack for a slice, else a plain tensor."""
         if isinstance(indices, PyTorchTensor):
             indices = indices.data
@@ -60,7 +67,16 @@ class BoxSpace(PyTorchTensorSpace):
         Inner product.
     """
 
-    def __init__(self, n, box_shape, pixel_size, dtype, device, count, weighting):
+    def __init__(
+        self,
+        n: int,
+        box_shape: tuple[int, ...],
+        pixel_size: float,
+        dtype: str,
+        device: str,
+        count: int | None,
+        weighting: Weighting,
+    ):
         if not 0 < float(pixel_size) < float("inf"):
             raise InputError(f"pixel_size is {pixel_size}, expected a positive number of Å")
         self.n, self.pixel_size = n, float(pixel_size)
@@ -70,11 +86,13 @@ class BoxSpace(PyTorchTensorSpace):
         super().__init__(shape, dtype=dtype, device=device, weighting=weighting)
 
     @property
-    def element_type(self):
+    def element_type(self) -> type[BoxElement]:
         """Class of the elements."""
         return BoxElement
 
-    def element(self, inp: Any = None, copy: bool | None = None) -> Any:
+    def element(
+        self, inp: ArrayLike | torch.Tensor | LinearSpaceElement | None = None, copy: bool | None = None
+    ) -> BoxElement:
         """Element of this space from a tensor, array, number or another space's element.
 
         Parameters
@@ -97,7 +115,7 @@ class BoxSpace(PyTorchTensorSpace):
         if inp is None:
             return self.element_type(self, torch.empty(self.shape, dtype=self.dtype, device=self.device))
         if isinstance(inp, PyTorchTensor):
-            if inp.space == self and not copy:
+            if isinstance(inp, BoxElement) and inp.space == self and not copy:
                 return inp
             inp = inp.data
         elif isinstance(inp, LinearSpaceElement):
@@ -115,20 +133,20 @@ class BoxSpace(PyTorchTensorSpace):
         """Return the same kind of space with another number of arrays (None for a single one)."""
         return self if count == self.count else self._like(count=count)
 
-    def _like(self, **changes) -> BoxSpace:
+    def _like(self, **changes: int | str | None) -> BoxSpace:
         """Copy of this space with some of its arguments changed."""
         raise NotImplementedError
 
-    def _key(self):
+    def _key(self) -> tuple[object, ...]:
         return (type(self), self.shape, self.n, self.pixel_size, self.dtype, self.device)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return other is self or (isinstance(other, BoxSpace) and self._key() == other._key())
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self._key())
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         count = "" if self.count is None else f", count={self.count}"
         device = "" if self.device == "cpu" else f", device={self.device!r}"
         return (
@@ -136,31 +154,40 @@ class BoxSpace(PyTorchTensorSpace):
             f"dtype={self.dtype_identifier!r}{count}{device})"
         )
 
-    def _astype(self, dtype):
+    def _astype(self, dtype: str) -> PyTorchTensorSpace:
         name = _universal_dtype_identifier(dtype)
         if name.startswith(self.dtype_identifier.rstrip("0123456789")):
             return self._like(dtype=name)
         return PyTorchTensorSpace(self.shape, dtype=name, device=self.device)
 
-    def _to_device(self, device):
+    def _to_device(self, device: str) -> BoxSpace:
         return self._like(device=device)
 
-    def _to_impl(self, impl):
+    def _to_impl(self, impl: str) -> TensorSpace:
         return odl.tensor_space(self.shape, dtype=self.dtype_identifier, impl=impl)
 
-    def _elementwise_num_operation(self, operation, x1, x2=None, out=None, namespace=None, **kwargs):
+    def _elementwise_num_operation(
+        self,
+        operation: str,
+        x1: LinearSpaceElement | Number,
+        x2: LinearSpaceElement | Number | None = None,
+        out: LinearSpaceElement | None = None,
+        namespace: ModuleType | None = None,
+        **kwargs: Any,
+    ) -> LinearSpaceElement:
         # ODL takes Python numbers only.
-        x1, x2 = (x.item() if isinstance(x, np.generic) else x for x in (x1, x2))
+        x1 = x1.item() if isinstance(x1, np.generic) else x1
+        x2 = x2.item() if isinstance(x2, np.generic) else x2
         return super()._elementwise_num_operation(operation, x1, x2, out, namespace, **kwargs)
 
-    def inner(self, x1, x2) -> float:
+    def inner(self, x1: BoxElement, x2: BoxElement) -> float:
         """Inner product of two elements, evaluated once (ODL's own method evaluates it twice)."""
         for x in (x1, x2):
             if x not in self:
                 raise LinearSpaceTypeError(f"{x!r} is not an element of {self}")
         return self.weighting.inner(x1.data, x2.data)
 
-    def _lincomb(self, a, x1, b, x2, out):
+    def _lincomb(self, a: float, x1: BoxElement, b: float, x2: BoxElement, out: BoxElement | None) -> BoxElement:
         result = x1.data * float(a)
         if b != 0:
             result = result.add_(x2.data, alpha=float(b))

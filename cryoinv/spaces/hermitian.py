@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import numpy as np
 import torch
 
 from cryoinv.errors import InputError
@@ -13,7 +16,12 @@ from .spectrum import hermitian_weights
 # After `backend`, whose import leaves NumPy's print options alone.
 from odl.backends.arrays.npy_tensors import NumpyTensorSpace  # isort: skip
 
+if TYPE_CHECKING:
+    from .volume import ImageSpace, VolumeSpace
+
 __all__ = ["HermitianSpace", "HermitianWeighting", "NumpyHermitianSpace"]
+
+Array = TypeVar("Array", torch.Tensor, np.ndarray)
 
 
 class HermitianWeighting(odl.core.space.weightings.weighting.Weighting):
@@ -40,45 +48,46 @@ class HermitianWeighting(odl.core.space.weightings.weighting.Weighting):
 
     shape = ()  # any shape of array
 
-    def inner(self, x1, x2) -> float:
+    def inner(self, x1: Array, x2: Array) -> float:
         """Inner product of two half-spectra."""
-        if self.impl == "numpy":
-            terms = x1.real * x2.real + x1.imag * x2.imag
-        else:
+        terms: torch.Tensor | np.ndarray
+        if isinstance(x1, torch.Tensor) and isinstance(x2, torch.Tensor):
             terms = torch.view_as_real(x1.resolve_conj()) * torch.view_as_real(x2.resolve_conj())
             terms = terms.movedim(-1, 0)
+        else:
+            terms = x1.real * x2.real + x1.imag * x2.imag
         # Twice everything, less the columns that were counted twice.
         total = 2 * terms.sum() - terms[..., 0].sum()
         return float(total if self.n % 2 else total - terms[..., -1].sum())
 
-    def norm(self, x) -> float:
+    def norm(self, x: Array) -> float:
         """Norm of a half-spectrum."""
         return max(self.inner(x, x), 0.0) ** 0.5
 
-    def dist(self, x1, x2) -> float:
+    def dist(self, x1: Array, x2: Array) -> float:
         """Distance of two half-spectra."""
         return self.norm(x1 - x2)
 
-    def to_device(self, device):
+    def to_device(self, device: str) -> HermitianWeighting:
         """Return the same weighting for another device."""
         return HermitianWeighting(self.n, self.impl, device)
 
-    def to_impl(self, impl):
+    def to_impl(self, impl: str) -> HermitianWeighting:
         """Return the same weighting for another kind of array."""
         return HermitianWeighting(self.n, impl, self.device)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, HermitianWeighting) and (self.n, self.impl) == (other.n, other.impl)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((HermitianWeighting, self.n, self.impl))
 
     @property
-    def repr_part(self):
+    def repr_part(self) -> str:
         """Text for a space's representation."""
         return f"weighting=HermitianWeighting({self.n})"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"HermitianWeighting({self.n}, impl={self.impl!r})"
 
 
@@ -136,12 +145,12 @@ class HermitianSpace(BoxSpace):
         shape = (n,) * (ndim - 1) + (n // 2 + 1,)
         super().__init__(n, shape, pixel_size, dtype, device, count, HermitianWeighting(n, device=device))
 
-    def _init_field(self):
+    def _init_field(self) -> odl.RealNumbers:
         super()._init_field()
         return odl.RealNumbers()
 
-    def _like(self, **changes):
-        own = {
+    def _like(self, **changes: int | str | None) -> Self:
+        own: dict[str, Any] = {
             "n": self.n,
             "ndim": self.box_ndim,
             "pixel_size": self.pixel_size,
@@ -151,7 +160,7 @@ class HermitianSpace(BoxSpace):
         }
         return type(self)(**{**own, **changes})
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return super().__repr__().replace(f"({self.n},", f"({self.n}, ndim={self.box_ndim},", 1)
 
     def riesz(self, gradient: torch.Tensor) -> torch.Tensor:
@@ -166,7 +175,7 @@ class HermitianSpace(BoxSpace):
         return hermitian_weights(self.n, like.real.dtype, like.device)
 
     @property
-    def array_space(self):
+    def array_space(self) -> VolumeSpace | ImageSpace:
         """`VolumeSpace` or `ImageSpace` of the real arrays whose half-spectra these are."""
         from .volume import ImageSpace, VolumeSpace
 
@@ -199,20 +208,20 @@ class NumpyHermitianSpace(NumpyTensorSpace):
         shape = (*self.real_shape[:-1], n // 2 + 1)
         super().__init__(shape, dtype=dtype, weighting=HermitianWeighting(n, "numpy"))
 
-    def _init_field(self):
+    def _init_field(self) -> odl.RealNumbers:
         super()._init_field()
         return odl.RealNumbers()
 
-    def __eq__(self, other):
-        return super().__eq__(other) and self.real_shape == other.real_shape
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NumpyHermitianSpace) and self.real_shape == other.real_shape and super().__eq__(other)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((super().__hash__(), self.real_shape))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"NumpyHermitianSpace({self.real_shape}, dtype={self.dtype_identifier!r})"
 
-    def _astype(self, dtype):
+    def _astype(self, dtype: str) -> NumpyTensorSpace:
         if str(dtype).startswith("complex"):
             return NumpyHermitianSpace(self.real_shape, dtype)
         return NumpyTensorSpace(self.shape, dtype=dtype)

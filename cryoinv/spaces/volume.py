@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Self
+
 import torch
 
 from .backend import odl
 from .base import BoxSpace, checked_size, real_dtype
+
+if TYPE_CHECKING:
+    from .hermitian import HermitianSpace
 
 __all__ = ["ImageSpace", "VolumeSpace"]
 
@@ -13,22 +18,22 @@ __all__ = ["ImageSpace", "VolumeSpace"]
 class EuclideanWeighting(odl.core.space.weightings.weighting.ConstWeighting):
     """Unweighted inner product ``<x, y> = sum x y`` of torch tensors, computed directly."""
 
-    def __init__(self, device):
+    def __init__(self, device: str):
         super().__init__(1.0, impl="pytorch", device=device)
 
-    def inner(self, x1, x2):
+    def inner(self, x1: torch.Tensor, x2: torch.Tensor) -> float:
         """Inner product of two tensors."""
         return float((x1 * x2).sum())
 
-    def norm(self, x):
+    def norm(self, x: torch.Tensor) -> float:
         """Norm of a tensor."""
         return float(torch.linalg.vector_norm(x))
 
-    def dist(self, x1, x2):
+    def dist(self, x1: torch.Tensor, x2: torch.Tensor) -> float:
         """Distance of two tensors."""
         return self.norm(x1 - x2)
 
-    def to_device(self, device):
+    def to_device(self, device: str) -> EuclideanWeighting:
         """Return the same weighting for another device."""
         return EuclideanWeighting(device)
 
@@ -48,8 +53,8 @@ class _RealSpace(BoxSpace):
         dtype = real_dtype(dtype, ("float32", "float64"))
         super().__init__(n, (n,) * self.axes, pixel_size, dtype, device, count, EuclideanWeighting(device))
 
-    def _like(self, **changes):
-        own = {
+    def _like(self, **changes: int | str | None) -> Self:
+        own: dict[str, Any] = {
             "n": self.n,
             "pixel_size": self.pixel_size,
             "dtype": self.dtype,
@@ -67,7 +72,7 @@ class _RealSpace(BoxSpace):
         return gradient
 
     @property
-    def spectrum_space(self):
+    def spectrum_space(self) -> HermitianSpace:
         """`HermitianSpace` of this space's half-spectra."""
         from .hermitian import HermitianSpace
 
