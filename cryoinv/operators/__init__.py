@@ -6,6 +6,7 @@ from .forward import ForwardModel
 from .fourier import FourierTransform, PyFFTWFourierTransform
 from .gridding import gridding_window
 from .interpolation import NufftInterpolation, TrilinearInterpolation, interpolation_scheme
+from .lowpass import low_pass
 from .mask import SoftMask, soft_sphere
 from .multiplier import Multiplier
 from .pixels import FourierDisc
@@ -33,6 +34,7 @@ __all__ = [
     "insert_slices",
     "insert_weights",
     "interpolation_scheme",
+    "low_pass",
     "shift_at_pixels",
     "shift_values",
     "slice_spectrum",

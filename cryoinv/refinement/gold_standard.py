@@ -8,7 +8,7 @@ import torch
 
 from cryoinv.likelihood import SufficientStatistics
 from cryoinv.metrics import Resolution, fourier_shell_correlation, resolution_at
-from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, radial_expand
+from cryoinv.operators import low_pass
 
 __all__ = ["HalfMaps", "join_low_resolution", "low_pass", "resolution_of", "tau2_from_fsc"]
 
@@ -101,12 +101,3 @@ def join_low_resolution(
         )
         for half in halves
     )
-
-
-def low_pass(volume: torch.Tensor, pixel_size: float, resolution: float, width: float = 2.0) -> torch.Tensor:
-    """Low-pass a volume: one below the shell of `resolution` (Å), a cosine edge of `width` shells, zero beyond."""
-    n = volume.shape[0]
-    shells = torch.arange(n // 2 + 1, dtype=torch.float64)
-    position = ((shells - n * pixel_size / resolution) / width + 0.5).clamp(0, 1)
-    profile = (0.5 + 0.5 * torch.cos(torch.pi * position)).to(volume.device, volume.dtype)
-    return centred_irfft(centred_rfft(volume) * radial_expand(profile, n, 3, outside=0.0), n)

@@ -1,8 +1,9 @@
 """Atoms to potential maps, and particle images with known truth."""
 
+from cryoinv.operators import low_pass
 from cryoinv.simulation.dataset import SimulatedDataset, simulate_dataset
 from cryoinv.simulation.demo import demo_structure
-from cryoinv.simulation.lowpass import band_limit, low_pass
+from cryoinv.simulation.lowpass import band_limit
 from cryoinv.simulation.noise import noise_power
 from cryoinv.simulation.optics import CtfDistribution
 from cryoinv.simulation.particles import SimulatedParticles, simulate_particles

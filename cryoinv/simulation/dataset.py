@@ -22,7 +22,7 @@ from cryoinv.io import (
     write_particles_star,
     write_volume,
 )
-from cryoinv.simulation.lowpass import low_pass
+from cryoinv.operators import low_pass
 from cryoinv.simulation.optics import CtfDistribution
 from cryoinv.simulation.particles import CONTRAST, SimulatedParticles, simulate_particles
 from cryoinv.simulation.potential import centre_of_mass, check_fits, model_diameter, potential_map

@@ -1,9 +1,7 @@
-"""Radial filters of volumes."""
+"""Frequencies of half-spectra, and the ideal low-pass filter of a grid."""
 
 import numpy as np
 from numpy.typing import NDArray
-
-from cryoinv.errors import InputError
 
 
 def frequency_radius(n: int, ndim: int = 3) -> NDArray[np.float64]:
@@ -30,51 +28,6 @@ def frequency_radius(n: int, ndim: int = 3) -> NDArray[np.float64]:
     return np.sqrt(sum((full.reshape((n,) + (1,) * axis) for axis in range(1, ndim)), half))
 
 
-def low_pass(
-    volume: NDArray[np.floating], pixel_size: float, resolution: float, edge: float = 2.0
-) -> NDArray[np.float32]:
-    r"""Low-pass filter :math:`\hat y_k = h(|k|)\, \hat x_k` with a raised-cosine edge.
-
-    With :math:`s = n\,p / d` the cut-off in shells and w the `edge`, h is 1 below :math:`s - w/2`, 0 beyond
-    :math:`s + w/2` and :math:`\tfrac12 + \tfrac12 \cos(\pi (|k| - s + w/2) / w)` between: ½ at d.
-
-    Parameters
-    ----------
-    volume : ndarray, shape (n, n, n)
-        Axes (z, y, x).
-    pixel_size : float
-        In Å.
-    resolution : float
-        d in Å; not below twice the pixel size.
-    edge : float
-        Width of the edge in shells.
-
-    Returns
-    -------
-    ndarray, shape (n, n, n), float32
-
-    Raises
-    ------
-    InputError
-        If the resolution is beyond the Nyquist frequency or coarser than the box.
-
-    Examples
-    --------
-    >>> x = np.random.default_rng(0).standard_normal((16, 16, 16))
-    >>> y = low_pass(x, pixel_size=3.0, resolution=12.0)
-    >>> bool(np.isclose(x.mean(), y.mean())), bool(y.std() < 0.5 * x.std())
-    (True, True)
-    """
-    n = len(volume)
-    if not 2 * pixel_size <= resolution <= n * pixel_size:
-        raise InputError(
-            f"cannot low-pass to {resolution:g} Å: {n} pixels of {pixel_size:g} Å hold resolutions "
-            f"from {n * pixel_size:g} to {2 * pixel_size:g} Å"
-        )
-    position = (frequency_radius(n) - n * pixel_size / resolution) / edge + 0.5
-    return _filter(volume, 0.5 + 0.5 * np.cos(np.pi * position.clip(0, 1)))
-
-
 def band_limit(volume: NDArray[np.floating]) -> NDArray[np.float32]:
     r"""Keep the frequencies with :math:`|k| \le (n-1)/2`, those that projections in every direction have.
 
@@ -94,10 +47,5 @@ def band_limit(volume: NDArray[np.floating]) -> NDArray[np.float32]:
     True
     """
     n = len(volume)
-    return _filter(volume, frequency_radius(n) <= (n - 1) / 2)
-
-
-def _filter(volume: NDArray[np.floating], transfer: NDArray) -> NDArray[np.float32]:
-    """Multiply the spectrum with a real, radial transfer function (which needs no phase origin)."""
-    spectrum = np.fft.rfftn(np.asarray(volume, dtype=np.float64)) * transfer
+    spectrum = np.fft.rfftn(np.asarray(volume, dtype=np.float64)) * (frequency_radius(n) <= (n - 1) / 2)
     return np.fft.irfftn(spectrum, s=volume.shape, axes=(0, 1, 2)).astype(np.float32)

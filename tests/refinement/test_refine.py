@@ -8,9 +8,9 @@ from cryoinv.errors import InputError
 from cryoinv.geometry import Poses
 from cryoinv.io import OpticsGroup, ParticleStack
 from cryoinv.metrics import fourier_shell_correlation, pose_errors
+from cryoinv.operators import low_pass
 from cryoinv.priors import GaussianPrior, Prior
 from cryoinv.refinement import Refinement, RefinementObserver, RefinementSettings, refine
-from cryoinv.refinement.gold_standard import low_pass
 from cryoinv.simulation import demo_structure, potential_map, simulate_particles
 
 N, PIXEL = 24, 6.0

@@ -11,9 +11,10 @@ from cryoinv.errors import InputError
 from cryoinv.geometry import PointGroup, Poses
 from cryoinv.likelihood import FourierImages, PosteriorSummary, initial_noise, known_pose_statistics
 from cryoinv.noise import RadialGaussianNoise
+from cryoinv.operators import low_pass
 from cryoinv.operators.interpolation import TrilinearInterpolation
 from cryoinv.refinement import RefinementSettings
-from cryoinv.refinement.gold_standard import HalfMaps, join_low_resolution, low_pass, tau2_from_fsc
+from cryoinv.refinement.gold_standard import HalfMaps, join_low_resolution, tau2_from_fsc
 from cryoinv.refinement.halves import split_halves
 from cryoinv.refinement.reference import estimate_diameter, fit_grey_scale
 from cryoinv.refinement.schedule import Schedule, mean_change

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from cryoinv.errors import InputError
 from cryoinv.simulation import band_limit, centre_of_mass, low_pass, potential_map, resample
@@ -17,6 +18,15 @@ def test_low_pass_transfer(n):
     assert np.allclose(transfer[radius < cut - 1], 1, atol=1e-5)
     assert np.allclose(transfer[radius > cut + 1], 0, atol=1e-5)
     assert np.allclose(transfer[radius == 4].real, 0.5 if n == 20 else 0.654508, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [9, 10])
+def test_low_pass_is_the_same_on_tensors_and_arrays(n, dtype):
+    volume = np.random.default_rng(0).standard_normal((n, n, n)).astype(dtype)
+    array, tensor = low_pass(volume, 2.0, 8.0), low_pass(torch.from_numpy(volume), 2.0, 8.0)
+    assert array.dtype == dtype and tensor.dtype == getattr(torch, dtype)
+    assert np.allclose(array, tensor.numpy(), atol=1e-6 if dtype == "float32" else 1e-14)
 
 
 @pytest.mark.parametrize("resolution", [3.9, 41.0, np.nan])
