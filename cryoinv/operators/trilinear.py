@@ -130,7 +130,7 @@ def insert_weights(
     if _use_compiled(weights, rotations, compiled):
         from . import trilinear_numba
 
-        return trilinear_numba.insert_real(weights, rotations, pixels, float(scale), box)
+        return trilinear_numba.insert(weights, rotations, pixels, float(scale), box)
     total = weights.new_zeros(box, box, box // 2 + 1)
     start = 0
     for block in _blocks(rotations, len(pixels)):
@@ -222,7 +222,7 @@ class _CompiledInsert(torch.autograd.Function):
 
         ctx.save_for_backward(rotations, pixels)
         ctx.scale = scale
-        return trilinear_numba.insert_complex(values, rotations, pixels, scale, box)
+        return trilinear_numba.insert(values, rotations, pixels, scale, box)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numba
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["insert_complex", "insert_real", "slice_complex"]
+__all__ = ["insert", "slice_complex"]
 
 _ACCUMULATOR_BYTES = 1 << 31  # of all threads together: at large boxes fewer of them insert
 
@@ -23,26 +23,15 @@ def slice_complex(spectrum: Tensor, rotations: Tensor, pixels: Tensor, scale: fl
     return torch.from_numpy(out)
 
 
-def insert_complex(values: Tensor, rotations: Tensor, pixels: Tensor, scale: float, box: int) -> Tensor:
-    """Spectrum (box, box, box//2+1) into which the complex values are inserted."""
-    return _insert(_insert_complex, values, rotations, pixels, scale, box)
-
-
-def insert_real(weights: Tensor, rotations: Tensor, pixels: Tensor, scale: float, box: int) -> Tensor:
-    """Spectrum (box, box, box//2+1) into which the real weights are inserted."""
-    return _insert(_insert_real, weights, rotations, pixels, scale, box)
-
-
-def _insert(
-    kernel: Callable[..., None], values: Tensor, rotations: Tensor, pixels: Tensor, scale: float, box: int
-) -> Tensor:
+def insert(values: Tensor, rotations: Tensor, pixels: Tensor, scale: float, box: int) -> Tensor:
+    """Spectrum (box, box, box//2+1) into which values (M, P) are inserted; real ones are weights."""
     # One accumulator a thread, summed in order: the result depends on the thread count, never on their timing.
     array, shape = _numpy(values), (box, box, box // 2 + 1)
     most = _ACCUMULATOR_BYTES // (array.itemsize * int(np.prod(shape)))
     parts = max(1, min(torch.get_num_threads(), len(rotations), most))
     out = np.zeros((parts, *shape), array.dtype)
     with _torch_threads():
-        kernel(array, _numpy(rotations), _pixel_array(pixels, rotations), out, scale)
+        _insert(array, _numpy(rotations), _pixel_array(pixels, rotations), out, scale)
     return torch.from_numpy(out[0] if parts == 1 else out.sum(0))
 
 
@@ -136,9 +125,7 @@ def _add(
 
 
 @numba.njit(cache=True, parallel=True)
-def _insert_complex(
-    values: np.ndarray, rotations: np.ndarray, pixels: np.ndarray, out: np.ndarray, scale: float
-) -> None:
+def _insert(values: np.ndarray, rotations: np.ndarray, pixels: np.ndarray, out: np.ndarray, scale: float) -> None:
     parts, box = out.shape[0], out.shape[1]
     one = rotations.dtype.type(1)
     step = rotations.dtype.type(scale)
@@ -147,18 +134,5 @@ def _insert_complex(
         for m in range(part * share, min((part + 1) * share, rotations.shape[0])):
             for p in range(pixels.shape[0]):
                 x, y, z, fx, fy, fz, flipped = _locate(rotations[m], pixels[p, 0], pixels[p, 1], step, box)
-                value = np.conj(values[m, p]) if flipped else values[m, p]
+                value = np.conj(values[m, p]) if flipped else values[m, p]  # of a real weight: itself
                 _add(out[part], x, y, z, fx, fy, fz, value, one)
-
-
-@numba.njit(cache=True, parallel=True)
-def _insert_real(values: np.ndarray, rotations: np.ndarray, pixels: np.ndarray, out: np.ndarray, scale: float) -> None:
-    parts, box = out.shape[0], out.shape[1]
-    one = rotations.dtype.type(1)
-    step = rotations.dtype.type(scale)
-    share = (rotations.shape[0] + parts - 1) // parts
-    for part in numba.prange(parts):
-        for m in range(part * share, min((part + 1) * share, rotations.shape[0])):
-            for p in range(pixels.shape[0]):
-                x, y, z, fx, fy, fz, _ = _locate(rotations[m], pixels[p, 0], pixels[p, 1], step, box)
-                _add(out[part], x, y, z, fx, fy, fz, values[m, p], one)
