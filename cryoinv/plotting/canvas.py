@@ -4,7 +4,7 @@ Figures are made without pyplot, so that drawing leaves no state behind and need
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sized
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,13 +25,15 @@ _FORMATS = (".png", ".pdf", ".svg")
 _ROUND = (500, 200, 100, 50, 30, 20, 15, 12, 10, 9, 8, 7, 6, 5, 4.5, 4, 3.5, 3, 2.5, 2.2, 2, 1.8, 1.6, 1.4)
 
 
-def new_figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float, title: str = "") -> "Figure":
     """Return an empty figure with an Agg canvas.
 
     Parameters
     ----------
     width, height : float
         Inches.
+    title : str
+        Title, if any.
 
     Returns
     -------
@@ -42,7 +44,42 @@ def new_figure(width: float, height: float) -> "Figure":
 
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
+    if title:
+        figure.suptitle(title, fontsize=11)
     return figure
+
+
+def new_chart(series: Sized, what: str, height: float, title: str = "") -> "tuple[Figure, Axes]":
+    """Return a figure for named series with its only axes, free of what does not carry information.
+
+    Parameters
+    ----------
+    series : mapping of str to array_like
+        What will be drawn; each has a line in the legend below the axes.
+    what : str
+        One of the series, in words.
+    height : float
+        Inches, without the legend.
+    title : str
+        Title, if any.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    axes : matplotlib.axes.Axes
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw.
+    """
+    require_series(series, what)
+    figure = new_figure(6.4, height + 0.2 * len(series), title)
+    axes = figure.add_subplot()
+    axes.spines[["right", "top"]].set_visible(False)
+    axes.grid(True, color="#E6E6E6", linewidth=0.7)
+    axes.set_axisbelow(True)
+    return figure, axes
 
 
 def save_figure(figure: "Figure", path: str | os.PathLike[str], dpi: int = 150) -> Path:
@@ -74,13 +111,6 @@ def save_figure(figure: "Figure", path: str | os.PathLike[str], dpi: int = 150) 
     return path
 
 
-def tidy(axes: "Axes") -> None:
-    """Take away what does not carry information: the right edge, heavy ticks."""
-    axes.spines[["right"]].set_visible(False)
-    axes.grid(True, color="#E6E6E6", linewidth=0.7)
-    axes.set_axisbelow(True)
-
-
 def angstrom_ticks(axis: "Axis", lowest: float, highest: float, room: float = 0.07) -> None:
     """Label an axis of spatial frequency (1/Å) by round resolutions in Å.
 
@@ -101,9 +131,9 @@ def angstrom_ticks(axis: "Axis", lowest: float, highest: float, room: float = 0.
     axis.set_ticks([1 / r for r in chosen], labels=[f"{r:g}" for r in chosen])
 
 
-def require_series(series: Iterable[object], what: str) -> None:
+def require_series(series: Sized, what: str) -> None:
     """Raise an `InputError` if there is nothing to draw."""
-    if not list(series):
+    if not len(series):
         raise InputError(f"there is no {what} to draw")
 
 

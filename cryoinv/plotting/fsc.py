@@ -8,16 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cryoinv.metrics.resolution import resolution_at
-from cryoinv.plotting.canvas import (
-    COLOURS,
-    GREY,
-    angstrom_ticks,
-    as_finite,
-    new_figure,
-    require_series,
-    save_figure,
-    tidy,
-)
+from cryoinv.plotting.canvas import COLOURS, GREY, angstrom_ticks, as_finite, new_chart, save_figure
 
 
 def plot_fsc(
@@ -62,10 +53,7 @@ def plot_fsc(
     >>> plot_fsc({"half-maps": np.linspace(1, 0, 33)}, n=64, pixel_size=3.0, path=folder / "fsc.png").name
     'fsc.png'
     """
-    require_series(curves, "FSC curve")
-    figure = new_figure(6.4, 3.9 + 0.2 * len(curves))
-    axes = figure.add_subplot()
-    tidy(axes)
+    figure, axes = new_chart(curves, "FSC curve", 3.9, title)
     nyquist = 1 / (2 * pixel_size)
     axes.axhline(0, color=GREY, linewidth=0.8)
     for level in thresholds:
@@ -95,6 +83,4 @@ def plot_fsc(
     top.set_xlabel("resolution (Å)")
     # Below the axes: curves may be anywhere inside.
     figure.legend(loc="outside lower center", fontsize=8.5, frameon=False)
-    if title:
-        figure.suptitle(title, fontsize=11)
     return save_figure(figure, path)

@@ -50,7 +50,7 @@ def plot_orientations(rotations: ArrayLike, path: str | os.PathLike[str], title:
     if matrices.ndim != 3 or matrices.shape[1:] != (3, 3):
         raise InputError(f"rotations must have shape (m, 3, 3), found {matrices.shape}")
     longitude, latitude, density = _density(matrices[:, 2])
-    figure = new_figure(6.4, 3.2 + 0.3 * bool(title))
+    figure = new_figure(6.4, 3.2 + 0.3 * bool(title), title)
     axes: Any = figure.add_subplot(projection="mollweide")
     highest = max(2.0, density.max())  # the noise of a uniform distribution should not fill the scale
     mesh = axes.pcolormesh(longitude, latitude, density, vmin=0, vmax=highest, rasterized=True)
@@ -67,8 +67,6 @@ def plot_orientations(rotations: ArrayLike, path: str | os.PathLike[str], title:
     axes.set_ylabel("tilt")
     axes.set_xlabel(f"rot   ({len(matrices):,} particles)")
     figure.colorbar(mesh, ax=axes, label="density / uniform density", shrink=0.9, pad=0.02)
-    if title:
-        figure.suptitle(title, fontsize=11)
     return save_figure(figure, path)
 
 

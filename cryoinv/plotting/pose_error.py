@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cryoinv.plotting.canvas import COLOURS, as_finite, new_figure, require_series, save_figure, tidy
+from cryoinv.plotting.canvas import COLOURS, as_finite, new_chart, save_figure
 
 
 def plot_angular_errors(
@@ -41,15 +41,11 @@ def plot_angular_errors(
     >>> plot_angular_errors({"all": np.linspace(1, 9, 50)}, folder / "errors.png").name
     'errors.png'
     """
-    require_series(errors, "angular error")
+    figure, axes = new_chart(errors, "angular error", 3.5, title)
     values = {name: as_finite(e, "set of angular errors", name).ravel() for name, e in errors.items()}
     smallest = min(float(np.percentile(v, 1)) for v in values.values())
     low = 10 ** np.floor(np.log10(np.clip(smallest, 1e-3, 1)))
     edges = np.geomspace(low, 180, 1 + 12 * round(np.log10(180 / low) * 1.6))
-    figure = new_figure(6.4, 3.5 + 0.2 * len(errors))
-    axes = figure.add_subplot()
-    tidy(axes)
-    axes.spines[["top"]].set_visible(False)
     for index, (name, degrees) in enumerate(values.items()):
         colour = COLOURS[index % len(COLOURS)]
         median, p90 = np.percentile(degrees, [50, 90])
@@ -64,6 +60,4 @@ def plot_angular_errors(
     axes.tick_params(which="minor", labelbottom=False)
     axes.set_ylim(bottom=0)
     figure.legend(loc="outside lower center", fontsize=8.5, frameon=False)
-    if title:
-        figure.suptitle(title, fontsize=11)
     return save_figure(figure, path)

@@ -7,16 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cryoinv.errors import InputError
-from cryoinv.plotting.canvas import (
-    COLOURS,
-    GREY,
-    angstrom_ticks,
-    as_finite,
-    new_figure,
-    require_series,
-    save_figure,
-    tidy,
-)
+from cryoinv.plotting.canvas import COLOURS, GREY, angstrom_ticks, as_finite, new_chart, save_figure
 
 
 def plot_resolution_history(
@@ -63,11 +54,7 @@ def plot_resolution_history(
     """
     from matplotlib.ticker import MaxNLocator
 
-    require_series(records, "resolution history")
-    figure = new_figure(6.4, 3.5 + 0.2 * len(records))
-    axes = figure.add_subplot()
-    tidy(axes)
-    axes.spines[["top"]].set_visible(False)
+    figure, axes = new_chart(records, "resolution history", 3.5, title)
     highest, last = 0.0, first_iteration
     for index, (name, values) in enumerate(records.items()):
         resolution = as_finite(values, "resolution history", name)
@@ -99,6 +86,4 @@ def plot_resolution_history(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     angstrom_ticks(axes.yaxis, 0, 1.1 * highest)
     figure.legend(loc="outside lower center", fontsize=8.5, frameon=False)
-    if title:
-        figure.suptitle(title, fontsize=11)
     return save_figure(figure, path)

@@ -62,7 +62,7 @@ def plot_central_slices(
     if shared_scale:
         every = np.array(list(ranges.values()))
         ranges = dict.fromkeys(ranges, (every[:, 0].min(), every[:, 1].max()))
-    figure = new_figure(0.3 + 2.1 * len(slices), 6.5 + 0.3 * bool(title))
+    figure = new_figure(0.3 + 2.1 * len(slices), 6.5 + 0.3 * bool(title), title)
     grid = figure.subplots(3, len(slices), squeeze=False)
     for column, (name, planes) in enumerate(slices.items()):
         for row, (plane, _) in enumerate(_PLANES):
@@ -77,8 +77,6 @@ def plot_central_slices(
                 axes.set_ylabel(f"{plane[1]}   ({plane} plane)")
         grid[0, column].set_title(name, fontsize=10)
         _scale_bar(grid[2, column], planes.shape[-1], pixel_size)
-    if title:
-        figure.suptitle(title, fontsize=11)
     return save_figure(figure, path)
 
 
