@@ -31,9 +31,11 @@ def test_import_costs_little_more_than_torch():
     assert min(float(fresh(code)) for _ in range(2)) < 1.0
 
 
-@pytest.mark.parametrize(
-    "room", ["spaces", "operators", "noise", "likelihood", "priors", "solvers", "geometry", "io", "metrics"]
-)
+ROOMS = ["spaces", "operators", "noise", "likelihood", "priors", "solvers", "geometry", "io", "metrics"]
+ROOMS += ["simulation", "refinement", "plotting", "testing", "cli.main"]
+
+
+@pytest.mark.parametrize("room", ROOMS)
 def test_rooms_do_not_import_what_they_may_not_need(room):
     code = (
         f"import sys, cryoinv.{room};"
