@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from cryoinv.operators.interpolation import Interpolation
+
 from .posterior import PoseWeights, normalise
 from .scores import ImageTerms, as_real, shift_table
 from .search import ExhaustiveSearch
@@ -34,7 +36,7 @@ class SharedGrid:
 
     @classmethod
     def build(
-        cls, search: ExhaustiveSearch, interpolation, prepared: torch.Tensor, pixels: torch.Tensor
+        cls, search: ExhaustiveSearch, interpolation: Interpolation, prepared: torch.Tensor, pixels: torch.Tensor
     ) -> SharedGrid:
         """Read all slices of the grid from a prepared volume."""
         slices = interpolation.slices(prepared, torch.as_tensor(search.rotations), pixels)

@@ -18,7 +18,7 @@ from .candidates import Candidates
 from .exhaustive import SharedGrid
 from .images import FourierImages
 from .posterior import PoseWeights
-from .scores import image_terms
+from .scores import ImageTerms, image_terms
 from .search import ExhaustiveSearch, LocalSearch
 from .statistics import PosteriorSummary
 
@@ -163,7 +163,14 @@ class Expectation:
         shifted = 4 * len(search.translations) * self.count * real
         return int(np.clip(self.memory_bytes // 2 // (scores + shifted), 1, 256))
 
-    def summary(self, block, posterior: PoseWeights, constant, rotations, translations) -> PosteriorSummary:
+    def summary(
+        self,
+        block: np.ndarray,
+        posterior: PoseWeights,
+        constant: torch.Tensor,
+        rotations: np.ndarray,
+        translations: np.ndarray,
+    ) -> PosteriorSummary:
         """Summary of a block of particles from its posterior; translations in pixels."""
         host = lambda tensor: tensor.double().cpu().numpy()  # noqa: E731
         return PosteriorSummary(
@@ -195,7 +202,7 @@ class _GroupSums:
         self.data, self.weight = torch.zeros_like(slices), torch.zeros_like(slices.real)
         self.scored: torch.Tensor | None = None
 
-    def add(self, grid: SharedGrid, weights: torch.Tensor, terms, masked: bool) -> None:
+    def add(self, grid: SharedGrid, weights: torch.Tensor, terms: ImageTerms, masked: bool) -> None:
         self.data += grid.sums(weights, terms.inserted)
         self.weight += grid.weight_sums(weights, terms.weight)
         if masked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,7 +96,7 @@ class FourierImages:
             self.dtype,
         )
 
-    def group_blocks(self, indices: np.ndarray, size: int):
+    def group_blocks(self, indices: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (optics group, particle indices) in blocks of at most `size`, one group a block."""
         groups = np.asarray(self.particles.optics_group)[indices]
         for group in np.unique(groups):

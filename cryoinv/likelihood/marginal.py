@@ -13,13 +13,15 @@ from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import Interpolation, TrilinearInterpolation
 from cryoinv.spaces import VolumeSpace
 from cryoinv.spaces.backend import odl
+from cryoinv.spaces.base import BoxElement
 
+from .accumulator import SliceAccumulator
 from .exhaustive import SharedGrid
 from .expectation import Expectation
 from .images import FourierImages
 from .scores import image_terms
 from .search import ExhaustiveSearch, LocalSearch
-from .statistics import SufficientStatistics
+from .statistics import PosteriorSummary, SufficientStatistics
 
 __all__ = ["MarginalLikelihood"]
 
@@ -99,7 +101,7 @@ class MarginalLikelihood(odl.functionals.Functional):
         )
         super().__init__(space, linear=False, grad_lipschitz=np.nan)
 
-    def _call(self, x) -> float:
+    def _call(self, x: BoxElement) -> float:
         return self.value(x.data)
 
     @property
@@ -175,7 +177,9 @@ class MarginalLikelihood(odl.functionals.Functional):
             raise InputError("the table of a posterior needs at least one particle, found none")
         return table
 
-    def _run(self, volume: torch.Tensor, batch: np.ndarray | None, gradient: bool):
+    def _run(
+        self, volume: torch.Tensor, batch: np.ndarray | None, gradient: bool
+    ) -> tuple[SliceAccumulator, PosteriorSummary]:
         indices = np.arange(len(self.images)) if batch is None else np.asarray(batch)
         if len(indices) == 0:
             raise InputError("an E-step needs at least one particle, found none")
@@ -193,8 +197,8 @@ class MarginalLikelihood(odl.functionals.Functional):
         )
         return step.run(self.search, indices)
 
-    def _volume(self, volume) -> torch.Tensor:
-        data = getattr(volume, "data", volume) if not isinstance(volume, torch.Tensor) else volume
+    def _volume(self, volume: torch.Tensor | BoxElement) -> torch.Tensor:
+        data = volume if isinstance(volume, torch.Tensor) else volume.data
         n = self.images.n
         if tuple(data.shape) != (n, n, n):
             raise InputError(f"volume has shape {tuple(data.shape)}, expected {(n, n, n)}, the images' box")
@@ -208,5 +212,5 @@ class _Gradient(odl.Operator):
         self.likelihood = likelihood
         super().__init__(likelihood.domain, likelihood.domain, linear=False)
 
-    def _call(self, x):
+    def _call(self, x: BoxElement) -> BoxElement:
         return self.range.element(self.likelihood.exact_gradient(x.data))
