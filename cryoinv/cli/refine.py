@@ -29,6 +29,9 @@ def refine(
     symmetry: Symmetry = "C1",
     max_iterations: Annotated[int, typer.Option(min=1, help="At most so many, and a final one.")] = 20,
     noise_estimation: Annotated[str, typer.Option(help="unmasked, or masked as in RELION.")] = "unmasked",
+    signal_extent: Annotated[
+        str, typer.Option(help="Where the prior expects signal: sphere, or box as in RELION.")
+    ] = "sphere",
     padding: Padding = 2,
     device: Device = "auto",
     threads: Threads = None,
@@ -55,6 +58,7 @@ def refine(
         symmetry=symmetry,
         max_iterations=max_iterations,
         noise_estimation=noise_estimation,
+        signal_extent=signal_extent,
         padding=padding,
         seed=seed,
     )

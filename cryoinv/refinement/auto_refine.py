@@ -237,7 +237,7 @@ class Refinement:
         joined = halves[0] + halves[1]
         volume = joined.to_volume(self._maximise(joined, joint_fsc, resolution.angstrom, state.iteration + 1))
         return RefinementResult(
-            self._finite(volume, state.iteration + 1),
+            self._finite(volume, state.iteration + 1) * self.mask,
             maps.volumes,
             maps.fsc,
             maps.fsc_masked,
@@ -281,9 +281,9 @@ class Refinement:
         return state.schedule.search(self.settings, state.poses, self.pixel_size)
 
     def _maximise(self, half: SufficientStatistics, fsc: torch.Tensor, resolution: float, iteration: int):
-        context = PriorContext(
-            self.n, self.pixel_size, fsc, tau2_from_fsc(fsc, half), resolution, self.diameter / 2, iteration
-        )
+        filled = float((self.mask**2).mean()) if self.settings.signal_extent == "sphere" else 1.0
+        tau2 = tau2_from_fsc(fsc, half, filled)
+        context = PriorContext(self.n, self.pixel_size, fsc, tau2, resolution, self.diameter / 2, iteration)
         return self.m_step(half, self.prior.bind(half, context))
 
     def _window(self, shell: float) -> float:
@@ -332,7 +332,8 @@ class Refinement:
         if diameter is None:
             blurred = low_pass(self.reference, self.pixel_size, self.settings.initial_lowpass)
             inverted = float(-blurred.min()) > float(blurred.max())
-            diameter = estimate_diameter(-blurred if inverted else blurred, self.pixel_size)
+            blur = self.settings.initial_lowpass
+            diameter = estimate_diameter(-blurred if inverted else blurred, self.pixel_size, blur)
             log.info("particle diameter estimated from the reference: %.0f Å", diameter)
         if diameter > box:
             raise InputError(f"particle_diameter is {diameter:g} Å, larger than the box of {box:g} Å")

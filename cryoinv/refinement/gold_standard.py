@@ -65,17 +65,29 @@ def resolution_of(fsc: torch.Tensor, n: int, pixel_size: float, threshold: float
     return resolution_at(curve, threshold, n, pixel_size)
 
 
-def tau2_from_fsc(fsc: torch.Tensor, statistics: SufficientStatistics) -> torch.Tensor:
-    r"""Signal power per shell, :math:`\tau^2 = \frac{FSC}{1-FSC} / \langle K\rangle_{shell}` (eq. 12).
+def tau2_from_fsc(fsc: torch.Tensor, statistics: SufficientStatistics, filled: float = 1.0) -> torch.Tensor:
+    r"""Signal power per shell, :math:`\tau^2 = \frac{1}{v}\,\frac{FSC}{1-FSC} / \langle K\rangle_{shell}`.
 
-    The FSC is clipped to [0.001, 0.999]; shells without data get power zero's stand-in, the smallest positive number.
+    With v = 1 it is eq. 12. Noise fills the box, the signal only the fraction v of it: where there is signal, its
+    power exceeds the box's mean, which is what the FSC of whole boxes tells, by 1/v. The FSC is clipped to
+    [0.001, 0.999]; shells without data get power zero's stand-in, the smallest positive number.
+
+    Parameters
+    ----------
+    fsc : torch.Tensor, shape (n//2+1,)
+        Of the whole boxes.
+    statistics : SufficientStatistics
+        Whose K the power is measured by.
+    filled : float
+        v, the mean square of the mask the map is multiplied by afterwards.
 
     References
     ----------
-    D. Kimanius et al. (2020), eq. 12.
+    D. Kimanius et al. (2020), eq. 12; C. V. Sindelar and N. Grigorieff (2012), J. Struct. Biol. 180, 26-38, the
+    volume-normalised filter.
     """
     clipped = fsc.double().clamp(1e-3, 0.999)
-    mean = statistics.shell_mean(statistics.weight)
+    mean = filled * statistics.shell_mean(statistics.weight)
     tau2 = clipped / (1 - clipped) / mean.clamp(min=1e-300)
     return torch.where(mean > 0, tau2, torch.full_like(tau2, 1e-30)).clamp(1e-30, 1e30)
 

@@ -37,17 +37,28 @@ class GreyScale:
     gain: float
 
 
-def estimate_diameter(reference: torch.Tensor, pixel_size: float) -> float:
-    """Diameter in Å of the sphere about the box centre that holds all density above a tenth of the maximum.
+def estimate_diameter(reference: torch.Tensor, pixel_size: float, blur: float) -> float:
+    """Diameter in Å of the sphere about the box centre that holds the particle.
 
-    At least a quarter of the box and at most 0.95 of it.
+    It reaches as far as density above a tenth of the maximum does, less what the low-pass filter adds: the edge of a
+    body falls to a tenth 0.22 times the filter's resolution outside of it. At least a quarter of the box and at most
+    0.95 of it.
+
+    Parameters
+    ----------
+    reference : torch.Tensor, shape (n, n, n)
+        Low-passed map, its background at zero, protein positive.
+    pixel_size : float
+        Å per pixel.
+    blur : float
+        Resolution in Å that the map was low-passed to.
     """
     n = reference.shape[0]
     axis = torch.arange(n, device=reference.device, dtype=reference.dtype) - n // 2
     radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt()
     inside = reference > 0.1 * reference.max()
-    largest = float(radius[inside].max()) if inside.any() else n / 2
-    return float(np.clip(2 * largest + 2, 0.25 * n, 0.95 * n) * pixel_size)
+    largest = float(radius[inside].max()) - 0.22 * blur / pixel_size if inside.any() else n / 2
+    return float(np.clip(2 * largest, 0.25 * n, 0.95 * n) * pixel_size)
 
 
 def fit_grey_scale(

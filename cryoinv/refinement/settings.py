@@ -8,6 +8,8 @@ from cryoinv.errors import InputError
 
 __all__ = ["RefinementSettings"]
 
+_CHOICES = {"noise_estimation": ("unmasked", "masked"), "signal_extent": ("sphere", "box")}
+
 
 @dataclass(frozen=True)
 class RefinementSettings:
@@ -39,6 +41,9 @@ class RefinementSettings:
         Shells used beyond the half-map FSC's 0.143 crossing.
     mask_edge_pixels : float
         Width of the spherical mask's cosine edge.
+    signal_extent : {"sphere", "box"}
+        Where the prior expects the signal power that the FSC tells: all of it inside the mask, or spread over the whole
+        box (eq. 12 to the letter), under which small particles in large boxes are smoothed too much.
     significance : float
         Posterior mass kept when poses are oversampled.
     max_orientations : int
@@ -66,6 +71,7 @@ class RefinementSettings:
     join_below: float = 40.0
     window_margin: int = 6
     mask_edge_pixels: float = 5.0
+    signal_extent: str = "sphere"
     significance: float = 0.999
     max_orientations: int = 500
     noise_estimation: str = "unmasked"
@@ -80,7 +86,8 @@ class RefinementSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"{name} is {value}, expected a positive number of Å")
-        if self.noise_estimation not in ("unmasked", "masked"):
-            raise InputError(
-                f"noise_estimation is {self.noise_estimation!r}, expected 'unmasked' or 'masked'"
-            )
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}, expected {' or '.join(map(repr, known))}"
+                )

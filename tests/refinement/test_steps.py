@@ -10,16 +10,18 @@ from scipy.spatial.transform import Rotation
 from cryoinv.errors import InputError
 from cryoinv.geometry import PointGroup, Poses
 from cryoinv.likelihood import FourierImages, PosteriorSummary, initial_noise, known_pose_statistics
+from cryoinv.metrics import fourier_shell_correlation
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators import low_pass
 from cryoinv.operators.interpolation import TrilinearInterpolation
+from cryoinv.operators.mask import soft_sphere
 from cryoinv.refinement import RefinementSettings
 from cryoinv.refinement.gold_standard import HalfMaps, join_low_resolution, tau2_from_fsc
 from cryoinv.refinement.halves import split_halves
 from cryoinv.refinement.reference import estimate_diameter, fit_grey_scale
 from cryoinv.refinement.schedule import Schedule, mean_change
 from cryoinv.refinement.state import RefinementState
-from cryoinv.spaces.spectrum import centred_rfft, radial_mean
+from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, radial_expand, radial_mean
 
 from ..likelihood.problems import ArrayParticles, random_volume, simulate
 
@@ -96,10 +98,30 @@ def test_low_pass_keeps_low_and_removes_high_shells():
     assert 0.1 < float(after[4] / before[4]) < 0.5
 
 
-def test_diameter_of_a_ball_is_found():
-    axis = torch.arange(40.0) - 20
-    ball = ((axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt() < 9).float()
-    assert 17 * 2 < estimate_diameter(ball, 2.0) < 22 * 2
+@pytest.mark.parametrize("blur", [15.0, 30.0, 45.0])
+def test_diameter_of_a_ball_is_found_whatever_it_was_low_passed_to(blur):
+    axis = torch.arange(64.0) - 32
+    ball = ((axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt() < 13).float()
+    assert estimate_diameter(low_pass(ball, 2.0, blur), 2.0, blur) == pytest.approx(26 * 2, rel=0.1)
+
+
+def test_the_power_of_a_confined_signal_gives_the_better_filter_where_it_is():
+    statistics, generator = known(0), torch.Generator().manual_seed(0)
+    mask = soft_sphere(N, 3, 2.0, dtype=torch.float64)
+    draw = lambda: torch.randn(N, N, N, dtype=torch.float64, generator=generator)  # noqa: E731
+    shell_weight = statistics.shell_mean(statistics.weight)
+
+    def errors():
+        signal = mask * low_pass(draw(), 1.0, 4.0)
+        first, second = (signal + 0.3 * draw() for _ in range(2))
+        fsc = fourier_shell_correlation(first, second)
+        for filled in (float((mask**2).mean()), 1.0):
+            ratio = tau2_from_fsc(fsc, statistics, filled) * shell_weight
+            gain = radial_expand(ratio / (1 + ratio), N, 3, outside=0.0)
+            yield float(((mask * centred_irfft(centred_rfft(first) * gain, N) - signal) ** 2).sum())
+
+    confined, spread = np.mean([list(errors()) for _ in range(20)], axis=0)
+    assert confined < 0.8 * spread
 
 
 @pytest.mark.parametrize("factor", [1.0, 25.0, 0.02, -3.0])
