@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ import torch
 from cryoinv.errors import CryoinvError, InputError
 from cryoinv.geometry import PointGroup, Poses
 from cryoinv.likelihood import (
+    ExhaustiveSearch,
     FourierImages,
     LocalSearch,
     MarginalLikelihood,
@@ -228,7 +230,7 @@ class Refinement:
             "entropy_mean": round(float(summary.entropy.mean()), 4),
         }
 
-    def finish(self, state: RefinementState, clock) -> RefinementResult:
+    def finish(self, state: RefinementState, clock: Callable[[], float]) -> RefinementResult:
         """Last E-step with all frequencies, then one map of both halves' statistics."""
         halves, summary = self._expectation(state, (self.n - 1) / 2, "final iteration")
         maps = HalfMaps.of(halves, self.mask)
@@ -277,10 +279,12 @@ class Refinement:
             halves.append(likelihood.expectation(reference, np.flatnonzero(self.halves == half)))
         return (halves[0], halves[1]), PosteriorSummary.concatenate([h.particles for h in halves])
 
-    def _search(self, state: RefinementState):
+    def _search(self, state: RefinementState) -> ExhaustiveSearch | LocalSearch:
         return state.schedule.search(self.settings, state.poses, self.pixel_size)
 
-    def _maximise(self, half: SufficientStatistics, fsc: torch.Tensor, resolution: float, iteration: int):
+    def _maximise(
+        self, half: SufficientStatistics, fsc: torch.Tensor, resolution: float, iteration: int
+    ) -> torch.Tensor:
         filled = float((self.mask**2).mean()) if self.settings.signal_extent == "sphere" else 1.0
         tau2 = tau2_from_fsc(fsc, half, filled)
         context = PriorContext(self.n, self.pixel_size, fsc, tau2, resolution, self.diameter / 2, iteration)
