@@ -25,13 +25,14 @@ from cryoinv.likelihood import (
     initial_noise,
 )
 from cryoinv.noise import RadialGaussianNoise
+from cryoinv.operators import low_pass
 from cryoinv.operators.interpolation import interpolation_scheme
 from cryoinv.operators.mask import soft_sphere
 from cryoinv.priors import GaussianPrior, Prior, PriorContext
 from cryoinv.solvers import ClosedForm, MStep
 from cryoinv.spaces import resolve_device
 
-from .gold_standard import HalfMaps, join_low_resolution, low_pass, tau2_from_fsc
+from .gold_standard import HalfMaps, join_low_resolution, tau2_from_fsc
 from .halves import split_halves
 from .reference import estimate_diameter, fit_grey_scale
 from .result import RefinementObserver, RefinementResult

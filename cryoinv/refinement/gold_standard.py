@@ -8,9 +8,8 @@ import torch
 
 from cryoinv.likelihood import SufficientStatistics
 from cryoinv.metrics import Resolution, fourier_shell_correlation, resolution_at
-from cryoinv.operators import low_pass
 
-__all__ = ["HalfMaps", "join_low_resolution", "low_pass", "resolution_of", "tau2_from_fsc"]
+__all__ = ["HalfMaps", "join_low_resolution", "resolution_of", "tau2_from_fsc"]
 
 
 @dataclass
