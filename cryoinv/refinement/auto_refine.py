@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from cryoinv.errors import CryoinvError, InputError
+from cryoinv.errors import CryoinvError
 from cryoinv.geometry import PointGroup, Poses
 from cryoinv.likelihood import (
     ExhaustiveSearch,
@@ -32,11 +30,14 @@ from cryoinv.priors import GaussianPrior, Prior, PriorContext
 from cryoinv.solvers import ClosedForm, MStep
 from cryoinv.spaces import resolve_device
 
+from .checkpoint import resumed_state, run_fingerprint
 from .gold_standard import HalfMaps, join_low_resolution, tau2_from_fsc
 from .halves import split_halves
-from .reference import estimate_diameter, fit_grey_scale
+from .records import iteration_record, run_warnings
+from .reference import fit_grey_scale
+from .reference_checks import checked_diameter, checked_reference
 from .result import RefinementObserver, RefinementResult
-from .schedule import Schedule, mean_change
+from .schedule import Schedule
 from .settings import RefinementSettings
 from .state import RefinementState
 
@@ -44,10 +45,6 @@ if TYPE_CHECKING:
     from cryoinv.io import ParticleStack
 
 __all__ = ["Refinement", "refine"]
-
-log = logging.getLogger(__name__)
-
-_MAY_CHANGE = ("max_iterations", "memory_bytes")  # between the legs of a resumed run
 
 Halves = tuple[SufficientStatistics, SufficientStatistics]
 
@@ -128,10 +125,10 @@ class Refinement:
         self.observer = RefinementObserver() if observer is None else observer
         self.device = torch.device(resolve_device(device))
         self.n, self.pixel_size = particles.n, particles.pixel_size
-        self.reference = self._checked_reference(reference)
+        self.reference = checked_reference(reference, self.n, self.device)
         self.symmetry = PointGroup(self.settings.symmetry)
         self.halves = split_halves(len(particles), particles.random_subset, self.settings.seed)
-        self.diameter = self._checked_diameter()
+        self.diameter = checked_diameter(self.reference, self.pixel_size, self.settings)
         self.mask = self._sphere(3)
         self.images = FourierImages(
             particles,
@@ -147,7 +144,10 @@ class Refinement:
     def run(self, checkpoint: Path | None = None, resume: bool = False) -> RefinementResult:
         """Iterate until converged, then finish with all frequencies."""
         started = time.monotonic()
-        state = self._resumed(checkpoint, resume) or self.start()
+        state = None
+        if resume and checkpoint is not None:
+            state = resumed_state(checkpoint, self.fingerprint(), self.device)
+        state = state or self.start()
         before = state.seconds
         while not state.schedule.converged and state.iteration < self.settings.max_iterations:
             state = self.iterate(state)
@@ -196,10 +196,8 @@ class Refinement:
             for half in joined
         )
         schedule = replace(state.schedule)
-        record = self._record(state, maps, summary)
-        schedule.advance(
-            self.settings, resolution.shell, record["orientation_change_mean_degrees"], summary
-        )
+        record = iteration_record(state, maps, summary, self._search(state), self.symmetry, self.pixel_size)
+        schedule.advance(self.settings, resolution.shell, record["orientation_change_mean_degrees"], summary)
         return RefinementState(
             (first, second),
             RadialGaussianNoise.from_residuals(halves[0].residuals + halves[1].residuals),
@@ -210,26 +208,6 @@ class Refinement:
             [*state.history, record],
             self.diameter,
         )
-
-    def _record(self, state: RefinementState, maps: HalfMaps, summary: PosteriorSummary) -> dict:
-        """Row of ``iterations.jsonl``."""
-        moved = np.linalg.norm(summary.poses.shifts - state.poses.shifts, axis=1)
-        masked = maps.resolution(self.pixel_size, masked=True)
-        return {
-            "iteration": state.iteration + 1,
-            "stage": state.schedule.stage,
-            "search_degrees": self._search(state).spacing_degrees,
-            "window_shells": round(float(state.window), 2),
-            "resolution_half_0143_angstrom": round(maps.resolution(self.pixel_size).angstrom, 4),
-            "resolution_half_0143_masked_angstrom": round(masked.angstrom, 4),
-            "orientation_change_mean_degrees": round(
-                mean_change(state.poses, summary.poses, self.symmetry), 4
-            ),
-            "shift_change_mean_angstrom": round(float(moved.mean()), 4),
-            "log_likelihood": float(summary.log_likelihood.sum()),
-            "max_probability_mean": round(float(summary.max_probability.mean()), 5),
-            "entropy_mean": round(float(summary.entropy.mean()), 4),
-        }
 
     def finish(self, state: RefinementState, clock: Callable[[], float]) -> RefinementResult:
         """Last E-step with all frequencies, then one map of both halves' statistics."""
@@ -255,7 +233,19 @@ class Refinement:
             state.history,
             state.schedule.converged,
             clock(),
-            self._warnings(state, summary),
+            run_warnings(state, summary, self._search(state)),
+        )
+
+    def fingerprint(self) -> str:
+        """Short hash of particles, half-sets, reference, prior and settings: what a checkpoint must agree with."""
+        return run_fingerprint(
+            self.particles,
+            self.halves,
+            self.reference,
+            self.prior,
+            self.m_step,
+            self.settings,
+            self.images.use_ctf,
         )
 
     # --- its steps -------------------------------------------------------------------------------------------------
@@ -299,81 +289,6 @@ class Refinement:
             raise CryoinvError(f"the map is no longer finite after the M-step of iteration {iteration}")
         return volume
 
-    def _warnings(self, state: RefinementState, summary: PosteriorSummary) -> list[str]:
-        found = []
-        if not state.schedule.converged:
-            found.append(f"stopped after {state.iteration} iterations, the most allowed, without convergence")
-        mass = float(np.mean(summary.max_probability))
-        if mass > 0.5:
-            spacing = self._search(state).spacing_degrees
-            found.append(
-                f"the pose grid ({spacing:.3g}°) is coarser than the posterior: its best pose holds {mass:.0%} of the "
-                "mass on average, so confidences are overstated"
-            )
-        if not isinstance(self._search(state), LocalSearch):
-            found.append("all iterations searched all orientations: poses are no finer than the global grid")
-        for text in found:
-            log.warning(text)
-        return found
-
-    # --- what it starts from ---------------------------------------------------------------------------------------
-
-    def _checked_reference(self, reference: torch.Tensor | np.ndarray) -> torch.Tensor:
-        volume = torch.as_tensor(reference).to(self.device, torch.float32)
-        if tuple(volume.shape) != (self.n,) * 3:
-            raise InputError(
-                f"the reference has shape {tuple(volume.shape)}, expected {(self.n,) * 3}, the particles' box"
-            )
-        if not torch.isfinite(volume).all():
-            raise InputError("the reference holds NaN or infinite values")
-        if float(volume.std()) == 0:
-            raise InputError("the reference is constant: there is nothing to align to")
-        outside = 1 - soft_sphere(self.n, self.n / 2 - 1, 1.0).to(volume)
-        return volume - (volume * outside).sum() / outside.sum()
-
-    def _checked_diameter(self) -> float:
-        box = self.n * self.pixel_size
-        diameter = self.settings.particle_diameter
-        if diameter is None:
-            blurred = low_pass(self.reference, self.pixel_size, self.settings.initial_lowpass)
-            inverted = float(-blurred.min()) > float(blurred.max())
-            blur = self.settings.initial_lowpass
-            diameter = estimate_diameter(-blurred if inverted else blurred, self.pixel_size, blur)
-            log.info("particle diameter estimated from the reference: %.0f Å", diameter)
-        if diameter > box:
-            raise InputError(f"particle_diameter is {diameter:g} Å, larger than the box of {box:g} Å")
-        return diameter
-
     def _sphere(self, ndim: int) -> torch.Tensor:
         radius = self.diameter / 2 / self.pixel_size
         return soft_sphere(self.n, radius, self.settings.mask_edge_pixels, ndim, torch.float32, self.device)
-
-    def fingerprint(self) -> str:
-        """Short hash of particles, half-sets, reference, prior and settings: what a checkpoint must agree with."""
-        digest = hashlib.sha256()
-        names = getattr(self.particles, "image_names", None)
-        ctf = self.particles.ctf_parameters() if self.images.use_ctf else {}
-        parts = [
-            len(self.particles),
-            self.n,
-            self.pixel_size,
-            sorted(item for item in asdict(self.settings).items() if item[0] not in _MAY_CHANGE),
-            repr(self.prior),
-            repr(self.m_step),
-            [] if names is None else [str(x) for x in names],
-        ]
-        digest.update(repr(parts).encode())
-        for values in (self.halves, self.particles.optics_group, *ctf.values()):
-            digest.update(np.ascontiguousarray(values).tobytes())
-        digest.update(self.reference.cpu().numpy().tobytes())
-        return digest.hexdigest()[:32]
-
-    def _resumed(self, checkpoint: Path | None, resume: bool) -> RefinementState | None:
-        if not resume or checkpoint is None:
-            return None
-        if not Path(checkpoint).exists():
-            log.warning("no checkpoint at %s: starting afresh", checkpoint)
-            return None
-        state = RefinementState.load(Path(checkpoint), self.fingerprint(), self.device)
-        log.info("resuming after iteration %d", state.iteration)
-        return state

@@ -1,0 +1,99 @@
+"""What a refinement says of itself: the record of every iteration, and the warnings at the end."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from cryoinv.geometry import PointGroup
+from cryoinv.likelihood import ExhaustiveSearch, LocalSearch, PosteriorSummary
+
+from .gold_standard import HalfMaps
+from .schedule import mean_change
+from .state import RefinementState
+
+__all__ = ["iteration_record", "run_warnings"]
+
+log = logging.getLogger(__name__)
+
+
+def iteration_record(
+    state: RefinementState,
+    maps: HalfMaps,
+    summary: PosteriorSummary,
+    search: ExhaustiveSearch | LocalSearch,
+    symmetry: PointGroup,
+    pixel_size: float,
+) -> dict[str, Any]:
+    """Row of ``iterations.jsonl``.
+
+    Parameters
+    ----------
+    state : RefinementState
+        Before the iteration.
+    maps : HalfMaps
+        Of the iteration.
+    summary : PosteriorSummary
+        Of all particles.
+    search : ExhaustiveSearch or LocalSearch
+        Poses looked at.
+    symmetry : PointGroup
+        Of the map.
+    pixel_size : float
+        Å per pixel.
+
+    Returns
+    -------
+    dict
+    """
+    moved = np.linalg.norm(summary.poses.shifts - state.poses.shifts, axis=1)
+    masked = maps.resolution(pixel_size, masked=True)
+    return {
+        "iteration": state.iteration + 1,
+        "stage": state.schedule.stage,
+        "search_degrees": search.spacing_degrees,
+        "window_shells": round(float(state.window), 2),
+        "resolution_half_0143_angstrom": round(maps.resolution(pixel_size).angstrom, 4),
+        "resolution_half_0143_masked_angstrom": round(masked.angstrom, 4),
+        "orientation_change_mean_degrees": round(mean_change(state.poses, summary.poses, symmetry), 4),
+        "shift_change_mean_angstrom": round(float(moved.mean()), 4),
+        "log_likelihood": float(summary.log_likelihood.sum()),
+        "max_probability_mean": round(float(summary.max_probability.mean()), 5),
+        "entropy_mean": round(float(summary.entropy.mean()), 4),
+    }
+
+
+def run_warnings(
+    state: RefinementState, summary: PosteriorSummary, search: ExhaustiveSearch | LocalSearch
+) -> list[str]:
+    """What the user should know of a finished run; logged as well.
+
+    Parameters
+    ----------
+    state : RefinementState
+        The last one.
+    summary : PosteriorSummary
+        Of the final E-step.
+    search : ExhaustiveSearch or LocalSearch
+        Poses it looked at.
+
+    Returns
+    -------
+    list of str
+    """
+    found = []
+    if not state.schedule.converged:
+        found.append(f"stopped after {state.iteration} iterations, the most allowed, without convergence")
+    mass = float(np.mean(summary.max_probability))
+    if mass > 0.5:
+        found.append(
+            f"the pose grid ({search.spacing_degrees:.3g}°) is coarser than the posterior: its best pose holds "
+            f"{mass:.0%} of the mass on average, so confidences are overstated"
+        )
+    if not isinstance(search, LocalSearch):
+        found.append("all iterations searched all orientations: poses are no finer than the global grid")
+    for text in found:
+        log.warning(text)
+    return found
