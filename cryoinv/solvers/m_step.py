@@ -40,9 +40,27 @@ class MStep:
             )
 
     def __call__(
-        self, statistics: SufficientStatistics, prior: BoundPrior, callback: Callable | None = None
+        self,
+        statistics: SufficientStatistics,
+        prior: BoundPrior,
+        callback: Callable[[torch.Tensor], None] | None = None,
     ) -> torch.Tensor:
-        """Return the solution in ``statistics.space``, shape (N, N, N//2+1)."""
+        """Solve for one set of statistics.
+
+        Parameters
+        ----------
+        statistics : SufficientStatistics
+            B and K.
+        prior : BoundPrior
+            Bound to them.
+        callback : callable, optional
+            Called with every iterate, the solution last (ODL's rule).
+
+        Returns
+        -------
+        torch.Tensor, shape (N, N, N//2+1), complex
+            In ``statistics.space``.
+        """
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -65,9 +83,15 @@ class ClosedForm(MStep):
     needs = ("precision",)
 
     def __call__(
-        self, statistics: SufficientStatistics, prior: BoundPrior, callback: Callable | None = None
+        self,
+        statistics: SufficientStatistics,
+        prior: BoundPrior,
+        callback: Callable[[torch.Tensor], None] | None = None,
     ) -> torch.Tensor:
         """Return B / (K + precision), and zero where nothing was measured and nothing is known."""
         assert prior.precision is not None
         total = statistics.weight + prior.precision
-        return statistics.data / total.clamp(min=torch.finfo(total.dtype).tiny)
+        solution = statistics.data / total.clamp(min=torch.finfo(total.dtype).tiny)
+        if callback is not None:
+            callback(solution)
+        return solution
