@@ -13,8 +13,6 @@ from cryoinv.spaces.spectrum import frequencies
 
 __all__ = ["SliceAccumulator"]
 
-_FLUSH_BYTES = 1 << 27  # slices wait until they hold so much, and as much as the spectrum: a pass over it is dear
-
 
 class SliceAccumulator:
     r"""Collects posterior-weighted slices and inserts them, with every symmetry mate, batch by batch.
@@ -47,13 +45,9 @@ class SliceAccumulator:
     ):
         self.interpolation, self.disc, self.symmetry = interpolation, disc, symmetry
         self.residuals = ResidualPower.zeros(groups, disc.n // 2 + 1)
-        self.data: torch.Tensor | None = None
-        self.weight: torch.Tensor | None = None
-        self.residual: torch.Tensor | None = None
-        self._gradient = gradient
-        self._waiting: list[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor | None]] = []
-        self._bytes = 0
-        self._enough = max(_FLUSH_BYTES, 4 * interpolation.box**3)
+        device = disc.pixels.device
+        self._sums = interpolation.slice_sums(device)
+        self._residual_sums = interpolation.slice_sums(device) if gradient else None
         self._largest = 0.0
 
     def add_images(self, group: int, power: torch.Tensor, images: int) -> None:
@@ -76,47 +70,35 @@ class SliceAccumulator:
         """
         count = slices.shape[1]
         scored = data if scored is None else scored
-        expected = weight * (slices.real**2 + slices.imag**2)
-        expected -= 2 * (slices.real * scored.real + slices.imag * scored.imag)
+        # k |S|^2 - 2 Re S conj(b), as S . (k S - 2 b) on real and imaginary parts
+        parts, expected = torch.view_as_real(slices), -2 * torch.view_as_real(scored)
+        expected.addcmul_(weight[..., None], parts).mul_(parts)
+        columns = expected.flatten(1).T @ expected.new_ones(len(expected))  # a reduction by sum is far slower
+        power = columns.double().view(-1, 2).sum(1) / precision
         shells, weights = self.disc.shells[:count], self.disc.weights[:count]
-        self.residuals.add(group, expected.sum(0, dtype=torch.float64) / precision, shells, weights, 0)
-        residual = data - weight * slices if self._gradient else None
-        self._waiting.append((rotations, data, weight, residual))
-        self._bytes += data.numel() * data.element_size()
-        if self._bytes > self._enough:
-            self.flush()
-
-    def flush(self) -> None:
-        """Insert everything that waits."""
-        if not self._waiting:
-            return
-        rotations = torch.as_tensor(np.concatenate([w[0] for w in self._waiting]))
-        data = torch.cat([w[1] for w in self._waiting])
-        weight = torch.cat([w[2] for w in self._waiting])
-        pixels = self.disc.pixels[: data.shape[1]]
+        self.residuals.add(group, power, shells, weights, 0)
+        pixels, turned = self.disc.pixels[:count], torch.as_tensor(rotations)
         self._largest = float((pixels[-1].double() ** 2).sum().sqrt())
         for mate in self.symmetry.matrices:
-            turned = rotations @ torch.as_tensor(mate)
-            self.data = _sum(self.data, self.interpolation.insert(data, turned, pixels))
-            self.weight = _sum(self.weight, self.interpolation.insert_weights(weight, turned, pixels))
-        if self._gradient:
-            residual = torch.cat([w[3] for w in self._waiting if w[3] is not None])
-            self.residual = _sum(self.residual, self.interpolation.insert(residual, rotations, pixels))
-        self._waiting, self._bytes = [], 0
+            self._sums.add(turned @ torch.as_tensor(mate), pixels, data, weight)
+        if self._residual_sums is not None:
+            self._residual_sums.add(turned, pixels, data - weight * slices)
+
+    @property
+    def residual(self) -> torch.Tensor | None:
+        """Sum of inserted residual slices, where an exact gradient was asked for."""
+        return None if self._residual_sums is None else self._residual_sums.data()
 
     def statistics_terms(self) -> tuple[torch.Tensor, torch.Tensor]:
         r"""B and K of everything inserted, zero where a coefficient's cell lies beyond all frequencies scored.
 
         Interpolation spreads the outermost pixels further than that; there B/K would be extrapolation.
         """
-        assert self.data is not None and self.weight is not None
+        data, weight = self._sums.data(), self._sums.weight()
+        assert data is not None and weight is not None
         box = self.interpolation.box
         # Distance from zero to the nearest point of each coefficient's unit cell.
-        full, half = ((axis.abs() - 0.5).clamp(min=0) ** 2 for axis in frequencies(box, self.data.device))
+        full, half = ((axis.abs() - 0.5).clamp(min=0) ** 2 for axis in frequencies(box, data.device))
         reach = self._largest * box / self.disc.n
         inside = full[:, None, None] + full[:, None] + half <= reach**2
-        return self.interpolation.data(self.data) * inside, self.interpolation.weight(self.weight) * inside
-
-
-def _sum(total: torch.Tensor | None, part: torch.Tensor) -> torch.Tensor:
-    return part if total is None else total.add_(part)
+        return self.interpolation.data(data) * inside, self.interpolation.weight(weight) * inside

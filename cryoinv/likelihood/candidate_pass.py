@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["local_pass", "oversampled_pass"]
 
 _BLOCK = 32  # images whose candidates are chosen together
+_CACHE_BYTES = 1 << 25  # larger batches wander to memory and back at every step
 _BYTES_PER_PIXEL = 40  # of one orientation: slice, sums, weight and their temporaries
 
 
@@ -111,13 +112,14 @@ def _weigh(
     for images in chosen.batches(_most_orientations(step)):
         part, own = terms.take(images), chosen.take(images)
         scores = score_candidates(part, own, step.candidate_slices if fine is None else fine.slices_of)
-        sums = candidate_sums(part, own, scores, step.negligible)
-        if fine is not None:
-            fine.add(sums)
-        else:
-            step.accumulator.add_slices(
-                terms.group, sums.rotations, sums.slices, sums.data, sums.weight, terms.precision, sums.scored
-            )
+        if step.sums:
+            sums = candidate_sums(part, own, scores, step.negligible)
+            if fine is not None:
+                fine.add(sums)
+            else:
+                step.accumulator.add_slices(
+                    terms.group, sums.rotations, sums.slices, sums.data, sums.weight, terms.precision, sums.scored
+                )
         posteriors += [p.without_table() for p in scores.posteriors]
     step.report(len(block))
     poses = _best_poses(chosen, posteriors)
@@ -135,6 +137,9 @@ def _best_poses(chosen: Candidates, posteriors: list[PoseWeights]) -> Poses:
 
 
 def _most_orientations(step: Expectation) -> int:
-    """Orientations whose slices and sums fit into the budget."""
+    """Orientations whose slices and sums fit into the budget, and into a CPU's cache."""
     scale = 2 if step.images.dtype == torch.float64 else 1
-    return max(1, step.memory_bytes // 2 // (step.count * _BYTES_PER_PIXEL * scale))
+    budget = step.memory_bytes // 2
+    if step.images.device.type == "cpu":
+        budget = min(budget, _CACHE_BYTES)
+    return max(1, budget // (step.count * _BYTES_PER_PIXEL * scale))

@@ -85,9 +85,9 @@ def score_candidates(
     parts = slices(candidates)
     posteriors = []
     for i, part in enumerate(parts):
-        shifted = as_real(terms.scored[i] * candidates.tables[i])
-        scores = shifted @ as_real(part).T
-        scores -= 0.5 * ((part.real**2 + part.imag**2) @ terms.weight_of(i))
+        real = as_real(part)
+        scores = as_real(terms.scored[i] * candidates.tables[i]) @ real.T
+        scores -= 0.5 * (real.square() @ terms.weight_of(i).repeat_interleave(2))
         scores += candidates.log_prior
         posteriors.append(normalise(scores[None]))
     return CandidateScores(posteriors, parts)
@@ -121,34 +121,32 @@ def candidate_sums(
     terms: ImageTerms, candidates: Candidates, scores: CandidateScores, negligible: float
 ) -> CandidateSums:
     """Sum over translations at every orientation whose posterior mass exceeds `negligible`."""
-    rotations, slices, data, scored, weight, rows = [], [], [], [], [], [torch.empty(0, dtype=torch.int64)]
-    masked = terms.scored is not terms.inserted
+    masses = [posterior.weights[0].sum(0) for posterior in scores.posteriors]
+    kept = [(mass > negligible).nonzero()[:, 0] for mass in masses]
+    masked, shape = terms.scored is not terms.inserted, (sum(map(len, kept)), terms.scored.shape[1])
+    data, weight = terms.scored.new_empty(shape), terms.precision.new_empty(shape)
+    scored = torch.empty_like(data) if masked else data
+    # On a shared grid the slices are there already: its rows tell which.
+    slices = data.new_empty(0) if candidates.rows else torch.empty_like(data)
+    end = 0
     for i, posterior in enumerate(scores.posteriors):
-        table = posterior.weights[0]
-        mass = table.sum(0)
-        kept = (mass > negligible).nonzero()[:, 0]
-        table, mass = table[:, kept].T.contiguous(), mass[kept]
-        rotations.append(candidates.rotations[i][kept.cpu().numpy()])
-        if candidates.rows:
-            rows.append(candidates.rows[i][kept])
-        else:
-            slices.append(scores.slices[i][kept])
-        data.append(_weighted(table, terms.inserted[i], candidates.tables[i]))
-        scored.append(_weighted(table, terms.scored[i], candidates.tables[i]) if masked else data[-1])
-        weight.append(mass[:, None] * terms.weight_of(i))
-    joined = torch.cat(data)
-    return CandidateSums(
-        np.concatenate(rotations),
-        torch.cat(slices) if slices else joined.new_empty(0),
-        joined,
-        torch.cat(scored) if masked else joined,
-        torch.cat(weight),
-        torch.cat([r.to(joined.device) for r in rows]),
-    )
+        own = slice(end, end := end + len(kept[i]))
+        table = posterior.weights[0][:, kept[i]].T
+        _weighted(table, terms.inserted[i], candidates.tables[i], data[own])
+        if masked:
+            _weighted(table, terms.scored[i], candidates.tables[i], scored[own])
+        torch.mul(masses[i][kept[i], None], terms.weight_of(i), out=weight[own])
+        if not candidates.rows:
+            torch.index_select(scores.slices[i], 0, kept[i], out=slices[own])
+    rotations = [own[k.cpu().numpy()] for own, k in zip(candidates.rotations, kept, strict=True)]
+    rows = [own[k.to(own.device)] for own, k in zip(candidates.rows, kept, strict=False)]
+    joined = torch.cat(rows) if rows else torch.empty(0, dtype=torch.int64)
+    return CandidateSums(np.concatenate(rotations), slices, data, scored, weight, joined.to(data.device))
 
 
-def _weighted(table: torch.Tensor, data: torch.Tensor, undo: torch.Tensor) -> torch.Tensor:
-    return torch.view_as_complex((table @ as_real(data * undo)).view(len(table), -1, 2))
+def _weighted(table: torch.Tensor, data: torch.Tensor, undo: torch.Tensor, out: torch.Tensor) -> None:
+    """Sum over translations of weights (C, T) times shift-corrected data, into `out` (C, P)."""
+    torch.mm(table, as_real(data * undo), out=as_real(out))
 
 
 def significant(mass: torch.Tensor, share: float, most: int) -> torch.Tensor:

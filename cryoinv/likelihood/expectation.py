@@ -45,6 +45,8 @@ class Expectation:
         Of the map.
     gradient : bool
         Accumulate residual slices too.
+    sums : bool
+        Accumulate at all; without, only summaries are worth anything.
     memory_bytes : int
         Bound on the temporaries of one block.
     callback : callable, optional
@@ -60,6 +62,7 @@ class Expectation:
     count: int
     symmetry: PointGroup
     gradient: bool = False
+    sums: bool = True
     memory_bytes: int = 1 << 29
     callback: Callable[[int], None] | None = None
     negligible: float = 1e-6
@@ -78,7 +81,6 @@ class Expectation:
             summary = oversampled_pass(self, search, indices)
         else:
             summary = self._exhaustive(search, indices)
-        self.accumulator.flush()
         return self.accumulator, summary
 
     # --- every pose of a shared grid ---------------------------------------------------------------------------
@@ -118,14 +120,15 @@ class Expectation:
                 posterior.weights *= torch.as_tensor(share[rows]).to(posterior.weights)[:, None, None]
             if share is None or search is self._first_part:
                 self.accumulator.add_images(group, terms.power, len(block))
-            sums.add(grid, posterior.weights, terms, self.images.mask is not None)
+            if self.sums:
+                sums.add(grid, posterior.weights, terms, self.images.mask is not None)
             if share is None or search is self._first_part:
                 self.report(len(block))
         self._close_group(grid, sums)
         return PosteriorSummary.concatenate(summaries)
 
     def _close_group(self, grid: SharedGrid, sums: _GroupSums | None) -> None:
-        if sums is not None:
+        if sums is not None and self.sums:
             self.accumulator.add_slices(
                 sums.group,
                 grid.search.rotations,

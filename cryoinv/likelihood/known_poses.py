@@ -77,7 +77,6 @@ def known_pose_statistics(
         constant[block] = terms.constant.cpu().numpy()
         if callback is not None:
             callback(len(block))
-    accumulator.flush()
     one = np.ones(len(indices))
     summary = PosteriorSummary(indices, poses[indices], one, 0 * one, one, constant[indices])
     data, weight = accumulator.statistics_terms()

@@ -111,7 +111,7 @@ class MarginalLikelihood(odl.functionals.Functional):
 
     def value(self, volume: torch.Tensor, batch: np.ndarray | None = None) -> float:
         """Log-likelihood of a volume (n, n, n) given the particles of `batch` (all by default)."""
-        return float(self._run(volume, batch, False)[1].log_likelihood.sum())
+        return float(self._run(volume, batch, sums=False)[1].log_likelihood.sum())
 
     def exact_gradient(
         self, volume: torch.Tensor, batch: np.ndarray | None = None, curvature: str = "exact"
@@ -145,7 +145,7 @@ class MarginalLikelihood(odl.functionals.Functional):
 
     def expectation(self, volume: torch.Tensor, batch: np.ndarray | None = None) -> SufficientStatistics:
         """E-step at a volume (n, n, n): sufficient statistics of the particles of `batch` (all by default)."""
-        accumulator, summary = self._run(volume, batch, False)
+        accumulator, summary = self._run(volume, batch)
         data, weight = accumulator.statistics_terms()
         return SufficientStatistics(
             self.interpolation,
@@ -178,7 +178,7 @@ class MarginalLikelihood(odl.functionals.Functional):
         return table
 
     def _run(
-        self, volume: torch.Tensor, batch: np.ndarray | None, gradient: bool
+        self, volume: torch.Tensor, batch: np.ndarray | None, gradient: bool = False, sums: bool = True
     ) -> tuple[SliceAccumulator, PosteriorSummary]:
         indices = np.arange(len(self.images)) if batch is None else np.asarray(batch)
         if len(indices) == 0:
@@ -191,6 +191,7 @@ class MarginalLikelihood(odl.functionals.Functional):
             self.count,
             self.symmetry,
             gradient,
+            sums,
             self.memory_bytes,
             self.callback,
             self.negligible,

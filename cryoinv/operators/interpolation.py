@@ -18,6 +18,7 @@ from cryoinv.errors import DeviceError, InputError
 from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, hermitian_weights, symmetrise
 
 from .gridding import gridding_window
+from .slice_sums import BufferedSums, CompiledSums, SliceSums
 from .trilinear import insert_slices, insert_weights, slice_spectrum
 
 __all__ = ["Interpolation", "NufftInterpolation", "TrilinearInterpolation", "interpolation_scheme"]
@@ -45,6 +46,9 @@ class Interpolation(Protocol):
         self, weights: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor
     ) -> torch.Tensor:
         """From weights of slices to an accumulator of weights."""
+
+    def slice_sums(self, device: torch.device) -> SliceSums:
+        """Empty sums of slices and weights that live on `device`."""
 
     def spectrum(self, prepared: torch.Tensor) -> torch.Tensor:
         """Element of the statistics' space that slices are read from."""
@@ -127,6 +131,10 @@ class TrilinearInterpolation:
     ) -> torch.Tensor:
         """Real accumulator (N, N, N//2+1) of weights (M, P), lumped."""
         return insert_weights(weights, rotations, pixels, self.box, self.padding)
+
+    def slice_sums(self, device: torch.device) -> SliceSums:
+        """Empty sums of slices and weights that live on `device`."""
+        return CompiledSums(self.box, self.padding) if device.type == "cpu" else BufferedSums(self)
 
     def data(self, inserted: torch.Tensor) -> torch.Tensor:
         r"""Data term :math:`B` of an accumulator of slices, in the weighted inner product."""
@@ -219,6 +227,10 @@ class NufftInterpolation:
     ) -> torch.Tensor:
         """Real accumulator (n, n, n//2+1) of weights (M, P), lumped."""
         return insert_weights(weights, rotations, pixels, self.n)
+
+    def slice_sums(self, device: torch.device) -> SliceSums:
+        """Empty sums of slices and weights."""
+        return BufferedSums(self)
 
     def data(self, inserted: torch.Tensor) -> torch.Tensor:
         r"""Data term :math:`B` of an accumulator of slices."""

@@ -61,7 +61,7 @@ class Schedule:
         shift_step = 1.0 if self.stage == 1 else 0.5
         around = 0.0 if reach == 0 else shift_step
         return LocalSearch(
-            poses, pixel_size, step, 3 * step, around, shift_step, oversampling, max(reach, 1.0)
+            poses, pixel_size, step, settings.local_reach * step, around, shift_step, oversampling, max(reach, 1.0)
         )
 
     def step_degrees(self, settings: RefinementSettings) -> float:

@@ -33,6 +33,8 @@ class RefinementSettings:
         HEALPix order of the global search (2: 15°), oversampled once.
     global_iterations : int
         Most iterations of global search.
+    local_reach : float
+        Radius of the local search's ball, in steps of its grid.
     max_iterations : int
         Most iterations in all, the final one not counted.
     join_below : float
@@ -67,6 +69,7 @@ class RefinementSettings:
     gridding: str = "separable"
     orientation_order: int = 2
     global_iterations: int = 8
+    local_reach: float = 2.25
     max_iterations: int = 20
     join_below: float = 40.0
     window_margin: int = 6

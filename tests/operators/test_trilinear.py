@@ -4,7 +4,15 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from cryoinv.operators import FourierDisc, trilinear, trilinear_numba
+from cryoinv.operators import (
+    FourierDisc,
+    NufftInterpolation,
+    TrilinearInterpolation,
+    slice_sums,
+    trilinear,
+    trilinear_numba,
+)
+from cryoinv.operators.slice_sums import BufferedSums
 from cryoinv.operators.trilinear import insert_slices, insert_weights, slice_spectrum
 
 ROTATIONS = torch.as_tensor(Rotation.random(7, random_state=0).as_matrix())
@@ -57,3 +65,26 @@ def test_blocks_and_bounded_accumulators_change_nothing(monkeypatch):
     monkeypatch.setattr(trilinear_numba, "_ACCUMULATOR_BYTES", 1)
     torch.testing.assert_close(insert_slices(values, ROTATIONS, pixels, box, 2, compiled=False), whole)
     torch.testing.assert_close(insert_slices(values, ROTATIONS, pixels, box, 2, compiled=True), whole)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+@pytest.mark.parametrize("scheme", [TrilinearInterpolation(8, 1), TrilinearInterpolation(9, 2), NufftInterpolation(8)])
+def test_running_sums_are_those_of_one_insertion(scheme, dtype, monkeypatch):
+    monkeypatch.setattr(slice_sums, "_BUFFER_BYTES", 1)
+    _, data, pixels, _ = problem(scheme.n, 1, dtype)
+    weight, tolerance = data.real.abs().contiguous(), 1e-12 if dtype == torch.complex128 else 1e-4
+    for sums in (scheme.slice_sums(torch.device("cpu")), BufferedSums(scheme)):
+        assert sums.data() is None and sums.weight() is None
+        for part in (slice(0, 3), slice(3, 4), slice(4, 7)):
+            sums.add(ROTATIONS[part], pixels, data[part], weight[part])
+        expected = scheme.insert(data, ROTATIONS, pixels), scheme.insert_weights(weight, ROTATIONS, pixels)
+        torch.testing.assert_close((sums.data(), sums.weight()), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("scheme", [TrilinearInterpolation(8, 2), NufftInterpolation(8)])
+def test_running_sums_without_weights(scheme):
+    _, data, pixels, _ = problem(8, 1)
+    sums = scheme.slice_sums(torch.device("cpu"))
+    sums.add(ROTATIONS, pixels, data)
+    torch.testing.assert_close(sums.data(), scheme.insert(data, ROTATIONS, pixels))
+    assert sums.weight() is None
