@@ -135,13 +135,14 @@ class MarginalLikelihood(odl.functionals.Functional):
         if curvature not in ("exact", "diagonal"):
             raise InputError(f"curvature is {curvature!r}, expected 'exact' or 'diagonal'")
         volume = self._volume(volume)
-        accumulator, _ = self._run(volume, batch, curvature == "exact")
         scheme = self.interpolation
         if curvature == "exact":
+            accumulator, _ = self._run(volume, batch, gradient=True)
             assert accumulator.residual is not None
             return scheme.prepare_adjoint(accumulator.residual)
-        data, weight = accumulator.statistics_terms()
-        return scheme.spectrum_adjoint(data - weight * scheme.spectrum(scheme.prepare(volume)))
+        statistics = self.expectation(volume, batch)
+        x = scheme.spectrum(scheme.prepare(volume))
+        return scheme.spectrum_adjoint(statistics.data - statistics.curvature() * x)
 
     def expectation(self, volume: torch.Tensor, batch: np.ndarray | None = None) -> SufficientStatistics:
         """E-step at a volume (n, n, n): sufficient statistics of the particles of `batch` (all by default)."""

@@ -10,9 +10,11 @@ import torch
 
 from cryoinv.geometry import Poses
 from cryoinv.noise import ResidualPower
-from cryoinv.operators.interpolation import Interpolation
+from cryoinv.operators.interpolation import Interpolation, NufftInterpolation
 from cryoinv.spaces import HermitianSpace
 from cryoinv.spaces.spectrum import frequencies, hermitian_weights, radial_expand, radial_mean
+
+from .lumping import neighbours_mean
 
 __all__ = ["PosteriorSummary", "SufficientStatistics"]
 
@@ -165,11 +167,23 @@ class SufficientStatistics:
     def _image_shells(self) -> torch.Tensor:
         return _image_shells(self.n, self.box, str(self.data.device))
 
+    def curvature(self) -> torch.Tensor:
+        r"""K as M-steps divide by it: of the quadratic :math:`\tfrac12\langle x, Kx\rangle_w - \langle B, x\rangle_w`.
+
+        On trilinear grids B and K are inserted alike, so B/K is a mean of the data whatever K is, and this is K. The
+        NUFFT spreads B over all coefficients but K over the nearest ones only: in a gap between slices K vanishes
+        and B does not. There K is made no less than the mean of the neighbours that B comes from, without which B/K
+        is beyond all bounds.
+        """
+        if not isinstance(self.interpolation, NufftInterpolation):
+            return self.weight
+        return torch.maximum(self.weight, neighbours_mean(self.weight, self.box))
+
     def floored_weight(self, floor: float = 1e-3) -> torch.Tensor:
-        """K, not below `floor` times its shell's mean (and positive everywhere)."""
-        mean = radial_expand(radial_mean(self.weight, self.box), self.box)
-        lowest = floor * mean
-        return torch.maximum(self.weight, lowest).clamp(min=torch.finfo(self.weight.dtype).tiny)
+        """`curvature`, not below `floor` times its shell's mean (and positive everywhere)."""
+        curvature = self.curvature()
+        lowest = floor * radial_expand(radial_mean(curvature, self.box), self.box)
+        return torch.maximum(curvature, lowest).clamp(min=torch.finfo(self.weight.dtype).tiny)
 
     def unregularised(self) -> torch.Tensor:
         r"""Unregularised estimate :math:`\tilde x = B/K` in `space`."""

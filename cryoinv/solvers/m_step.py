@@ -90,7 +90,7 @@ class ClosedForm(MStep):
     ) -> torch.Tensor:
         """Return B / (K + precision), and zero where nothing was measured and nothing is known."""
         assert prior.precision is not None
-        total = statistics.weight + prior.precision
+        total = statistics.curvature() + prior.precision
         solution = statistics.data / total.clamp(min=torch.finfo(total.dtype).tiny)
         if callback is not None:
             callback(solution)

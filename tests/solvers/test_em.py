@@ -76,3 +76,20 @@ def test_reference_is_applied_before_each_e_step(likelihood):
         for seed in (2, 3)
     )
     assert torch.equal(first, second) and float(first.norm()) > 0
+
+
+@pytest.mark.parametrize(("variance", "lowest"), [(0.5, 1.0), (0.05, 100.0)])
+def test_nufft_does_not_run_away_where_slices_leave_gaps(variance, lowest):
+    """Sharp posteriors put all images on few slices; between them the lumped K vanishes, and B does not.
+
+    With K as it was inserted the log-posterior went to -4e7 and -4e10. EM need not climb even so.
+    """
+    images, _ = simulate(random_volume(N), 60, variance, seed=3)
+    fourier = FourierImages(ArrayParticles(images), dtype=torch.float64)
+    noise = RadialGaussianNoise.white(variance, N // 2 + 1)
+    likelihood = MarginalLikelihood(fourier, noise, ExhaustiveSearch(SO3Grid(1)), NufftInterpolation(N, 1e-12))
+    volumes = [random_volume(N, seed=1) * 0.5]
+    expectation_maximisation(likelihood, volumes[0], GaussianPrior(), context, 8, callback=volumes.append)
+    values = np.array([likelihood.value(v) - 0.5 * float((v**2).sum()) / 0.5 for v in volumes])
+    assert values.min() >= lowest * values[0]
+    assert max(float(v.norm()) for v in volumes) < 4 * float(random_volume(N).norm())
