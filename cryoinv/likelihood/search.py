@@ -117,8 +117,12 @@ class ExhaustiveSearch:
 class LocalSearch:
     """A ball of rotations and a disc of translations around each particle's present pose.
 
-    The prior is uniform inside, with the density of a uniform prior over all of SO(3) and over the disc of
-    translations of radius `max_shift_pixels`, so that log-likelihoods compare across searches.
+    No shift looked at is longer than `max_shift_pixels` and half a step: where the neighbourhood of a particle's
+    shift would reach further, its centre is moved towards zero.
+
+    The prior is that of an `ExhaustiveSearch` of the same steps, uniform over all of SO(3) and over the lattice of
+    translations within `max_shift_pixels`, so that log-likelihoods compare across searches. What lies outside of the
+    neighbourhood is left out of the sum.
 
     Parameters
     ----------
@@ -134,6 +138,13 @@ class LocalSearch:
         Refine the significant poses at half the steps.
     max_shift_pixels : float
         Radius of the disc that all shifts are spread over a priori.
+
+    Examples
+    --------
+    >>> far = Poses(np.eye(3)[None], np.array([[9.0, 0.0]]))
+    >>> search = LocalSearch(far, 1.0, 5.0, 10.0, max_shift_pixels=3.0)
+    >>> float((search.offsets_of(np.array([0])) + search.translations).max())
+    3.5
     """
 
     def __init__(
@@ -150,14 +161,16 @@ class LocalSearch:
         self.centres, self.pixel_size = centres, pixel_size
         self.step_degrees, self.radius_degrees = step_degrees, radius_degrees
         self.relative = tangent_ball(step_degrees, radius_degrees)
-        self.translations = translation_grid(shift_range_pixels, translation_step)
+        self.translations = translation_grid(min(shift_range_pixels, max_shift_pixels), translation_step)
         self.translation_step = translation_step
         self.oversampling = oversampling
-        cell = np.deg2rad(step_degrees) ** 3 / _SO3_VOLUME
-        area = np.pi * max(max_shift_pixels, translation_step) ** 2
-        share = 1.0 if len(self.translations) == 1 else translation_step**2 / area
-        self.log_rotation_prior = np.full(len(self.relative), np.log(min(cell, 1.0)))
-        self.log_translation_prior = np.full(len(self.translations), np.log(min(share, 1.0)))
+        searched = self.translations if oversampling is None else self.child_translations()
+        # Children lie within half a step of their parent, so this is never negative.
+        self._longest_offset = max_shift_pixels + translation_step / 2 - np.linalg.norm(searched, axis=-1).max()
+        everywhere = translation_grid(max_shift_pixels, translation_step)
+        share = min(np.deg2rad(step_degrees) ** 3 / _SO3_VOLUME, 1.0)
+        self.log_rotation_prior = np.full(len(self.relative), np.log(share))
+        self.log_translation_prior = np.full(len(self.translations), -np.log(len(everywhere)))
 
     @property
     def spacing_degrees(self) -> float:
@@ -170,7 +183,9 @@ class LocalSearch:
 
     def offsets_of(self, indices: np.ndarray) -> np.ndarray:
         """Shifts (I, 2) in pixels that the translations are relative to."""
-        return self.centres.shifts[indices] / self.pixel_size
+        offsets = self.centres.shifts[indices] / self.pixel_size
+        lengths = np.linalg.norm(offsets, axis=1, keepdims=True)
+        return offsets * np.minimum(1.0, self._longest_offset / np.maximum(lengths, 1e-12))
 
     def child_relative(self, neighbours: np.ndarray) -> np.ndarray:
         """Finer relative rotations (M, 8, 3, 3) around the given neighbours (M,) of the ball."""

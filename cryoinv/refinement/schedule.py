@@ -58,10 +58,9 @@ class Schedule:
             grid = SO3Grid(settings.orientation_order, settings.symmetry)
             return ExhaustiveSearch(grid, reach, min(1.0, reach) or 1.0, oversampling)
         step = self.step_degrees(settings)
-        shift_step = 1.0 if self.stage == 1 else 0.5
-        around = 0.0 if reach == 0 else shift_step
+        around = min(1.0 if self.stage == 1 else 0.5, reach)
         return LocalSearch(
-            poses, pixel_size, step, settings.local_reach * step, around, shift_step, oversampling, max(reach, 1.0)
+            poses, pixel_size, step, settings.local_reach * step, around, around or 1.0, oversampling, reach
         )
 
     def step_degrees(self, settings: RefinementSettings) -> float:
