@@ -36,6 +36,10 @@ class MarginalLikelihood(odl.functionals.Functional):
 
     with expectations over the posterior of the poses at x; the diagonal surrogate puts the lumped K in N's place.
 
+    The prior over poses is one over all of SO(3), whatever the search looks at. Under a point group the search need
+    hold one of each set of symmetry mates only, and its mass is that of them all: an `SO3Grid` of the group has masses
+    that sum to one, those of a `LocalSearch` are multiplied by the group's order (its balls must not overlap).
+
     Parameters
     ----------
     images : FourierImages
@@ -88,10 +92,12 @@ class MarginalLikelihood(odl.functionals.Functional):
             raise InputError(
                 f"the noise model has {noise.sigma2.shape[1]} shells, the particles' box of {images.n} has {shells}"
             )
-        self.images, self.noise, self.search = images, noise, search
+        self.images, self.noise = images, noise
         self.interpolation = TrilinearInterpolation(images.n) if interpolation is None else interpolation
         self.count = len(images.disc) if r_max is None else images.disc.within(r_max)
         self.symmetry = PointGroup("C1") if symmetry is None else symmetry
+        mates = self.symmetry.order
+        self.search = search.of_symmetric_map(mates) if isinstance(search, LocalSearch) else search
         self.memory_bytes, self.callback, self.negligible = memory_bytes, callback, negligible
         space = VolumeSpace(
             images.n,

@@ -168,9 +168,18 @@ class LocalSearch:
         # Children lie within half a step of their parent, so this is never negative.
         self._longest_offset = max_shift_pixels + translation_step / 2 - np.linalg.norm(searched, axis=-1).max()
         everywhere = translation_grid(max_shift_pixels, translation_step)
-        share = min(np.deg2rad(step_degrees) ** 3 / _SO3_VOLUME, 1.0)
-        self.log_rotation_prior = np.full(len(self.relative), np.log(share))
+        self.log_rotation_prior = self._rotation_prior(1)
         self.log_translation_prior = np.full(len(self.translations), -np.log(len(everywhere)))
+
+    def _rotation_prior(self, mates: int) -> np.ndarray:
+        share = mates * np.deg2rad(self.step_degrees) ** 3 / _SO3_VOLUME
+        return np.full(len(self.relative), np.log(min(share, 1.0)))
+
+    def of_symmetric_map(self, order: int) -> LocalSearch:
+        """Return the same search where every pose stands for its `order` symmetry mates, with the prior mass of all."""
+        search = copy(self)
+        search.log_rotation_prior = self._rotation_prior(order)
+        return search
 
     @property
     def spacing_degrees(self) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cryoinv.geometry import Poses, SO3Grid, random_rotations
+from cryoinv.geometry import PointGroup, Poses, SO3Grid, random_rotations
 from cryoinv.likelihood import ExhaustiveSearch, FourierImages, LocalSearch, MarginalLikelihood, Oversampling
 from cryoinv.noise import RadialGaussianNoise
 
@@ -61,3 +61,53 @@ def test_a_translation_has_the_prior_mass_that_the_global_search_gives_it(most):
     everywhere = ExhaustiveSearch(SO3Grid(0), most)
     local = LocalSearch(Poses(random_rotations(1, np.random.default_rng(0))), 1.0, 10.0, 20.0, max_shift_pixels=most)
     assert local.log_translation_prior[0] == everywhere.log_translation_prior[0]
+
+
+def symmetric_problem(n=9, count=5, variance=0.02):
+    """A map with a two-fold about z, images of it, their noise and true orientations."""
+    volume = random_volume(n)
+    volume = volume + volume.flip(1, 2)  # an odd box: voxels map onto voxels
+    images, rotations = simulate(volume, count, variance, seed=1)
+    fourier = FourierImages(ArrayParticles(images), dtype=torch.float64)
+    return volume, fourier, RadialGaussianNoise.white(variance, n // 2 + 1), rotations
+
+
+def test_local_log_likelihood_under_a_point_group_counts_the_mates():
+    """A ball under C2 equals the sum in C1 over that ball and its mate's."""
+    volume, images, noise, rotations = symmetric_problem()
+    group = PointGroup("C2")
+    local = LocalSearch(Poses(rotations), 1.0, 10.0, 20.0, max_shift_pixels=2.0)
+    found = MarginalLikelihood(images, noise, local, symmetry=group).expectation(volume).particles
+    for i in range(len(images)):
+        ball = local.rotations_of(np.array([i]))[0]
+        both = np.concatenate([ball @ mate for mate in group.matrices])
+        share = np.log(np.deg2rad(10.0) ** 3 / (8 * np.pi**2))
+        search = ExhaustiveSearch(
+            both, 1.0, 1.0, log_rotation_prior=np.full(len(both), share), log_translation_prior=np.full(5, -np.log(13))
+        )
+        whole = MarginalLikelihood(images, noise, search).expectation(volume, np.array([i])).particles
+        np.testing.assert_allclose(found.log_likelihood[i], whole.log_likelihood[0], rtol=1e-9)
+
+
+def test_global_and_local_log_likelihoods_agree_with_and_without_a_point_group():
+    volume, images, noise, rotations = symmetric_problem(variance=0.2)
+    group = PointGroup("C2")
+    fine = SO3Grid(3)
+    c1 = MarginalLikelihood(images, noise, ExhaustiveSearch(fine)).value(volume)
+    c2 = MarginalLikelihood(images, noise, ExhaustiveSearch(SO3Grid(3, group)), symmetry=group).value(volume)
+    local = LocalSearch(Poses(rotations), 1.0, 7.5, 60.0, 0.0, max_shift_pixels=0.0)
+    near = MarginalLikelihood(images, noise, local, symmetry=group).value(volume)
+    half = MarginalLikelihood(images, noise, local).value(volume)
+    assert c2 == pytest.approx(c1, abs=0.1)
+    assert near == pytest.approx(c1, abs=0.1)
+    assert near - half == pytest.approx(len(images) * np.log(2), abs=1e-6)
+
+
+def test_a_search_is_not_changed_by_the_likelihoods_it_is_used_in():
+    local = LocalSearch(Poses(np.eye(3)[None]), 1.0, 10.0, 20.0)
+    before = local.log_rotation_prior.copy()
+    _, images, noise, _ = symmetric_problem()
+    for _ in range(2):
+        used = MarginalLikelihood(images, noise, local, symmetry=PointGroup("C3")).search
+        np.testing.assert_allclose(used.log_rotation_prior, before + np.log(3))
+    np.testing.assert_array_equal(local.log_rotation_prior, before)
