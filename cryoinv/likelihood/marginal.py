@@ -135,8 +135,11 @@ class MarginalLikelihood(odl.functionals.Functional):
 
         Notes
         -----
-        Under a point group the statistics, and the surrogate with them, count every image once a symmetry mate; the
-        exact gradient is that of `value`, whose sum runs over the poses of the search alone.
+        Under a point group, `value` sums over the poses of the search, one of each set of symmetry mates. Of a
+        symmetric map it is the log-likelihood; of any other map it depends on which of the mates the search holds. The
+        exact gradient is that of this very sum, in all directions; its mean over the turns of the group is the gradient
+        among symmetric maps. Statistics and surrogate count every image once a mate and so belong to that mean times
+        the group's order: they fit priors on whole maps, which count every copy of a coefficient.
         """
         if curvature not in ("exact", "diagonal"):
             raise InputError(f"curvature is {curvature!r}, expected 'exact' or 'diagonal'")

@@ -271,3 +271,47 @@ def test_symmetry_inserts_every_mate():
     inner = slice(1, None)  # the two-fold about z maps voxel n//2 + r to n//2 - r
     rotated = turned[:, inner, inner].flip(1, 2)
     torch.testing.assert_close(rotated, turned[:, inner, inner], rtol=1e-6, atol=1e-8)
+
+
+@pytest.fixture
+def two_fold():
+    """Images of a map with a two-fold about z in an odd box, where its turn moves voxels onto voxels."""
+    volume = random_volume(N)
+    volume = volume + volume.flip(1, 2)
+    pictures, rotations = simulate(volume, 5, 1.0, seed=1)
+    return volume, FourierImages(ArrayParticles(pictures), dtype=torch.float64), random_noise(N), rotations
+
+
+@pytest.mark.parametrize("kind", ["global", "local"])
+def test_under_a_point_group_the_exact_gradient_is_that_of_the_value_in_all_directions(two_fold, kind):
+    symmetric, images, noise, rotations = two_fold
+    group = PointGroup("C2")
+    searches = {
+        "global": ExhaustiveSearch(SO3Grid(0, group), 1.0),
+        "local": LocalSearch(Poses(rotations), 1.0, 10.0, 20.0),
+    }
+    likelihood = MarginalLikelihood(images, noise, searches[kind], symmetry=group, negligible=0.0)
+    generator = torch.Generator().manual_seed(0)
+    for volume in (symmetric, random_volume(N, seed=7)):
+        gradient = likelihood.exact_gradient(volume)
+        direction = torch.randn(volume.shape, dtype=torch.float64, generator=generator)
+        step = 1e-5 * direction
+        slope = (likelihood.value(volume + step) - likelihood.value(volume - step)) / 2e-5
+        np.testing.assert_allclose(float((gradient * direction).sum()), slope, rtol=1e-5)
+
+
+def test_under_a_point_group_the_gradient_among_symmetric_maps_is_the_mean_over_mates(two_fold):
+    """It is the gradient in C1 of a search that holds all mates; statistics are twice those of that search."""
+    volume, images, noise, _ = two_fold
+    group = PointGroup("C2")
+    unit = SO3Grid(0, group).matrices
+    mates = (unit[:, None] @ group.matrices).reshape(-1, 3, 3)
+    half = MarginalLikelihood(images, noise, ExhaustiveSearch(unit), symmetry=group)
+    whole = MarginalLikelihood(images, noise, ExhaustiveSearch(mates))
+    np.testing.assert_allclose(half.value(volume), whole.value(volume), rtol=1e-12)
+    gradient = half.exact_gradient(volume)
+    mean = 0.5 * (gradient + gradient.flip(1, 2))
+    torch.testing.assert_close(mean, whole.exact_gradient(volume), rtol=1e-8, atol=1e-8)
+    assert float((gradient - mean).norm()) > 1e-2 * float(mean.norm())
+    surrogates = [likelihood.exact_gradient(volume, curvature="diagonal") for likelihood in (half, whole)]
+    torch.testing.assert_close(surrogates[0], 2 * surrogates[1], rtol=1e-8, atol=1e-8)
