@@ -16,7 +16,8 @@ def initial_noise(images: FourierImages, indices: np.ndarray | None = None) -> R
     r"""Variance of the images, :math:`E|y - E y|^2`, per optics group and shell.
 
     The signal that varies with the pose stays in: the estimate is high, most at low frequency, and the first
-    posteriors are softer than they need be.
+    posteriors are softer than they need be. Groups of few particles borrow from the others in the lowest shells (see
+    `RadialGaussianNoise.from_residuals`).
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ import torch
 
 from cryoinv.errors import InputError
 
+from .borrowing import borrowed_power
 from .residuals import ResidualPower
 
 __all__ = ["RadialGaussianNoise"]
@@ -61,17 +62,15 @@ class RadialGaussianNoise:
     def from_residuals(cls, residuals: ResidualPower) -> RadialGaussianNoise:
         """Noise whose power is the mean power of residuals.
 
-        No shell goes below 1e-4 of its group's mean over all coefficients: images without noise, or all shifted to
-        mean zero, would else claim infinite precision. A group that no particle is in gets the power of all others.
+        Shells with few coefficients, the lowest ones of groups of few particles, borrow from all groups and from
+        their neighbours (see `borrowed_power`); a group that no particle is in has the power of all others. No shell
+        goes below 1e-4 of its group's mean over all coefficients: images without noise, or all shifted to mean zero,
+        would else claim infinite precision.
         """
-        empty = residuals.count.sum(1) == 0
-        if empty.any() and not empty.all():
-            total, count = residuals.total.clone(), residuals.count.clone()
-            total[empty], count[empty] = residuals.total.sum(0), residuals.count.sum(0)
-            residuals = ResidualPower(total, count)
-        mean = residuals.mean()
-        overall = residuals.total.sum(1, keepdim=True) / residuals.count.sum(1, keepdim=True).clamp(min=1)
-        return cls(torch.maximum(mean, 1e-4 * overall))
+        power = borrowed_power(residuals)
+        count = residuals.count.sum(0)
+        overall = (power * count).sum(1, keepdim=True) / count.sum().clamp(min=1)
+        return cls(torch.maximum(power, 1e-4 * overall))
 
     def relative(self) -> RadialGaussianNoise:
         """Return the same ratios between optics groups, with mean precision one in every shell."""

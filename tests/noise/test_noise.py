@@ -76,3 +76,52 @@ def test_a_power_that_is_none_is_refused_by_group_and_shell(bad):
     sigma2[1, 3] = bad
     with pytest.raises(InputError, match="optics group 2, shell 3"):
         RadialGaussianNoise(sigma2)
+
+
+def low_frequency_noise(count, n, rng):
+    """White noise of power 1 with ten times that in shells 0 to 2."""
+    images = rng.normal(size=(count, n, n))
+    k = np.fft.fftfreq(n, 1 / n)
+    low = np.hypot(k[:, None], k) < 2.5
+    return np.fft.ifft2(np.fft.fft2(images) * np.where(low, np.sqrt(10), 1)).real
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_a_group_of_one_particle_borrows_the_low_shells_of_the_others_at_its_own_level(scale):
+    rng = np.random.default_rng(2)
+    powers = []
+    for _ in range(50):
+        images = low_frequency_noise(61, 16, rng)
+        images[60] *= scale
+        fourier = FourierImages(ArrayParticles(images, groups=np.repeat([0, 1], [60, 1])), dtype=torch.float64)
+        powers.append(initial_noise(fourier).sigma2[1, :8] / scale**2)
+    relative = torch.stack(powers) / torch.tensor([10.0] * 3 + [1.0] * 5)
+    assert float(relative.min()) > 0.4 and float(relative.max()) < 2.5
+    np.testing.assert_allclose(relative.mean(0), 1, atol=0.12)
+
+
+def test_a_single_particle_borrows_from_its_own_higher_shells():
+    rng = np.random.default_rng(3)
+    for mean in (True, False):
+        images = rng.normal(size=(1, 16, 16))
+        images -= images.mean() * mean
+        sigma2 = initial_noise(FourierImages(ArrayParticles(images), dtype=torch.float64)).sigma2
+        assert float(sigma2.min()) > 0.4 and float(sigma2.max()) < 2.5
+
+
+def test_re_estimated_power_of_a_shell_explained_to_the_last_is_not_zero():
+    """Residuals of one particle that its map fits exactly in the lowest shells."""
+    few = ResidualPower(torch.tensor([[0.0, 0.0, 40.0, 60.0]]), torch.tensor([[1.0, 8.0, 20.0, 30.0]]))
+    assert float(RadialGaussianNoise.from_residuals(few).sigma2.min()) > 0.5
+
+
+def test_shells_with_enough_coefficients_are_not_touched():
+    rng = np.random.default_rng(4)
+    total, count = torch.as_tensor(rng.random((3, 6))), torch.full((3, 6), 50.0, dtype=torch.float64)
+    found = RadialGaussianNoise.from_residuals(ResidualPower(total, count)).sigma2
+    assert torch.equal(found, total / count)
+
+
+def test_blank_images_are_refused():
+    with pytest.raises(InputError, match="optics group 1, shell 0"):
+        initial_noise(FourierImages(ArrayParticles(np.zeros((3, 8, 8))), dtype=torch.float64))
