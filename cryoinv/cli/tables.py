@@ -68,9 +68,17 @@ def evaluation_rows(evaluation: Evaluation) -> list[Row]:
         ("resolution, truth at 0.143", str(evaluation.resolution(0.143))),
         (_INSIDE, str(evaluation.resolution(0.143, masked=True))),
         ("angular error", f"{poses.median_angle:.2f}° median, {poses.p90_angle:.2f}° at 90 %"),
+        ("  up to the truth's near-symmetry", _near_symmetry(evaluation)),
         ("shift error", f"{poses.median_shift:.2f} Å median, {poses.p90_shift:.2f} Å at 90 %"),
         ("map against the truth", f"{hand}, turned {poses.global_angle:.2f}°, moved {moved:.2f} Å (undone)"),
     ]
+
+
+def _near_symmetry(evaluation: Evaluation) -> str:
+    near = evaluation.near_symmetry
+    if near.order == 1:
+        return "the same: none found"
+    return f"{near.median_angle:.2f}° median, {near.p90_angle:.2f}° at 90 % (order {near.order})"
 
 
 def print_shells(curve: Sequence[float], n: int, pixel_size: float, crossings: Mapping[float, Resolution]) -> None:

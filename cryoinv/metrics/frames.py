@@ -106,7 +106,7 @@ def find_frame(estimated: ArrayLike, true: ArrayLike, symmetry: str | PointGroup
     for mirrored in (False, True):
         poses = mirror_rotations(estimated) if mirrored else estimated
         relative = true.swapaxes(1, 2) @ poses
-        rotation, agreed = _common_rotation(relative, group)
+        rotation, agreed = common_rotation(relative, group)
         score = np.sum(_agreement(_distances(relative, rotation, group)))
         # One whole particle more: poses that tell no hand, such as views along z alone, stay unmirrored.
         if not mirrored or (agreed and score > best_score + 1):
@@ -114,7 +114,7 @@ def find_frame(estimated: ArrayLike, true: ArrayLike, symmetry: str | PointGroup
     return best
 
 
-def _common_rotation(relative: Matrices, group: PointGroup) -> tuple[Matrices, bool]:
+def common_rotation(relative: Matrices, group: PointGroup) -> tuple[Matrices, bool]:
     """Return the ``G`` of most ``relative = S_i G`` and whether more agree on it than chance explains."""
     proposals = _proposals(relative)
     rotation = proposals[np.argmax(_scores(relative, proposals, group))]

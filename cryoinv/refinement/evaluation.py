@@ -14,14 +14,17 @@ from cryoinv.errors import InputError
 from cryoinv.files import existing_file
 from cryoinv.geometry import PointGroup, Poses
 from cryoinv.metrics import (
+    NearSymmetry,
     PoseErrors,
     Resolution,
+    find_near_symmetry,
     fourier_shell_correlation,
     map_in_true_frame,
     mirror_rotations,
     pose_errors,
     resolution_at,
 )
+from cryoinv.operators import low_pass
 from cryoinv.operators.mask import soft_sphere
 
 from .settings import RefinementSettings
@@ -53,6 +56,8 @@ class Evaluation:
         Å, of the sphere.
     symmetry : str
         Point group under which poses count as equal.
+    near_symmetry : NearSymmetry
+        Further rotations that hardly change the truth at the resolution reached, and the poses' errors up to them.
     """
 
     map: np.ndarray
@@ -64,6 +69,7 @@ class Evaluation:
     pixel_size: float
     particle_diameter: float
     symmetry: str
+    near_symmetry: NearSymmetry
 
     def resolution(self, threshold: float, masked: bool = False) -> Resolution:
         """Resolution where the FSC against the truth falls below `threshold`."""
@@ -90,6 +96,9 @@ class Evaluation:
             "particles": len(self.poses.angle_degrees),
             "particle_diameter_angstrom": round(self.particle_diameter, 3),
             "symmetry": self.symmetry,
+            "near_symmetry_order": self.near_symmetry.order,
+            "angle_error_median_near_symmetry_degrees": round(self.near_symmetry.median_angle, 4),
+            "angle_error_p90_near_symmetry_degrees": round(self.near_symmetry.p90_angle, 4),
         }
 
 
@@ -104,7 +113,9 @@ def evaluate_refinement(
 
     The map may be turned, displaced and mirrored as a whole: nothing in the images tells. The frame is found from
     the poses, as `metrics.pose_errors` does, and taken out of map and poses alike. Particles are matched by image,
-    not by row.
+    not by row. Errors of the poses are strict, and given once more up to the truth's near-symmetry: a rotation on which
+    many of them agree and that leaves the truth, at the resolution the map has, as it is (see
+    `metrics.find_near_symmetry`).
 
     Parameters
     ----------
@@ -148,16 +159,21 @@ def evaluate_refinement(
     volume = np.asarray(map_in_true_frame(volume, errors.global_rotation, errors.mirrored))
     volume = move(volume, -displacement / pixel_size)
     sphere = soft_sphere(len(volume), diameter / 2 / pixel_size).numpy()
+    fsc_masked = fourier_shell_correlation(volume * sphere, true_volume * sphere)
+    resolved = low_pass(
+        true_volume, pixel_size, resolution_at(fsc_masked, 0.5, len(volume), pixel_size).angstrom
+    )
     return Evaluation(
         volume,
         true_volume,
         fourier_shell_correlation(volume, true_volume),
-        fourier_shell_correlation(volume * sphere, true_volume * sphere),
+        fsc_masked,
         errors,
         displacement,
         pixel_size,
         diameter,
         group,
+        find_near_symmetry(turned, true.rotations, resolved, sphere, group),
     )
 
 

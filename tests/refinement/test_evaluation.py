@@ -107,3 +107,28 @@ def test_chance_is_not_taken_for_a_displacement():
                for _ in range(20)]  # fmt: skip
     assert not np.any(nothing)
     assert not find_displacement(np.eye(3)[None], np.ones((1, 2)), np.zeros((1, 2))).any()
+
+
+@pytest.mark.parametrize("mirrored", [False, True], ids=["same-hand", "mirrored"])
+def test_flips_of_a_near_symmetric_particle_are_told_apart_from_errors(mirrored, tmp_path):
+    rng = np.random.default_rng(6)
+    two_fold = blobs(rng, "C2")
+    truth = two_fold + 0.05 * blobs(rng)
+    poses = Poses(random_rotations(COUNT, rng), rng.uniform(-6, 6, (COUNT, 2)))
+    flipped = Poses(poses.rotations @ PointGroup("C2").matrices[(rng.random(COUNT) < 0.4).astype(int)], poses.shifts)
+    volume, estimated = estimate(truth, flipped, rng, TURN, np.zeros(3), mirrored)
+    found = evaluate_refinement(*write(tmp_path, truth, poses, volume, estimated, np.arange(COUNT))).to_dict()
+    assert found["angle_error_p90_degrees"] > 170
+    assert found["near_symmetry_order"] == 2
+    assert found["angle_error_median_near_symmetry_degrees"] == pytest.approx(1.8, abs=0.3)
+    assert found["angle_error_p90_near_symmetry_degrees"] < 4
+
+
+def test_without_near_symmetry_both_errors_are_the_same(tmp_path):
+    rng = np.random.default_rng(7)
+    truth, poses = blobs(rng), Poses(random_rotations(COUNT, rng))
+    volume, estimated = estimate(truth, poses, rng, np.eye(3), np.zeros(3), False)
+    found = evaluate_refinement(*write(tmp_path, truth, poses, volume, estimated, np.arange(COUNT))).to_dict()
+    assert found["near_symmetry_order"] == 1
+    for name in ("median", "p90"):
+        assert found[f"angle_error_{name}_near_symmetry_degrees"] == found[f"angle_error_{name}_degrees"]
