@@ -4,7 +4,7 @@ One rotation convention holds everywhere: a 3 x 3 matrix ``R`` is active, left-m
 ``(x, y, z)`` and takes object coordinates to image coordinates, ``x_image = R x_object``.
 """
 
-from cryoinv.geometry.local import tangent_ball, tangent_children
+from cryoinv.geometry.local import tangent_ball
 from cryoinv.geometry.poses import Poses
 from cryoinv.geometry.rotations import (
     euler_from_matrix,
@@ -14,6 +14,7 @@ from cryoinv.geometry.rotations import (
     quaternion_from_matrix,
     random_rotations,
     rotation_distance,
+    rotation_vectors,
 )
 from cryoinv.geometry.so3 import SO3Grid
 from cryoinv.geometry.symmetry import PointGroup, nearest_equivalent, symmetric_rotation_distance
@@ -31,9 +32,9 @@ __all__ = [
     "quaternion_from_matrix",
     "random_rotations",
     "rotation_distance",
+    "rotation_vectors",
     "symmetric_rotation_distance",
     "tangent_ball",
-    "tangent_children",
     "translation_children",
     "translation_grid",
 ]

@@ -47,26 +47,3 @@ def tangent_ball(step_degrees: float, radius_degrees: float) -> NDArray[np.float
     inside = squared <= (radius_degrees / step_degrees) ** 2 * (1 + 1e-9)
     order = np.argsort(squared[inside], kind="stable")
     return exp_rotation(np.deg2rad(step_degrees * lattice[inside][order]))
-
-
-def tangent_children(step_degrees: float) -> NDArray[np.float64]:
-    """Return the 8 rotations ``exp(v)``, ``v`` in ``{-step/4, +step/4}^3``, that halve a lattice's step.
-
-    Parameters
-    ----------
-    step_degrees : float
-        Lattice constant of the parent lattice in degrees; the children's is half of it.
-
-    Returns
-    -------
-    ndarray, shape (8, 3, 3)
-
-    Examples
-    --------
-    >>> tangent_children(7.5).shape
-    (8, 3, 3)
-    """
-    if not step_degrees > 0:
-        raise InputError(f"a tangent lattice needs a step > 0 degrees, found {step_degrees}")
-    signs = np.stack(np.meshgrid(*[(-1.0, 1.0)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    return exp_rotation(np.deg2rad(step_degrees / 4 * signs))

@@ -239,6 +239,35 @@ def exp_rotation(vectors: ArrayLike) -> Matrices:
     return Rotation.from_rotvec(v.reshape(-1, 3)).as_matrix().reshape((*v.shape[:-1], 3, 3))
 
 
+def rotation_vectors(matrices: ArrayLike) -> NDArray[np.float64]:
+    """Return the rotation vectors of rotations, the inverse of `exp_rotation`; angles up to pi.
+
+    Parameters
+    ----------
+    matrices : array_like, shape (..., 3, 3)
+        Rotation matrices.
+
+    Returns
+    -------
+    ndarray, shape (..., 3)
+        Vectors ``(x, y, z)`` in radians.
+
+    Raises
+    ------
+    InputError
+        If the last axes do not hold 3 x 3 matrices.
+
+    Examples
+    --------
+    >>> rotation_vectors(exp_rotation([0.1, 0.2, -0.3])).round(6)
+    array([ 0.1,  0.2, -0.3])
+    """
+    from scipy.spatial.transform import Rotation
+
+    R = _as_matrices(matrices)
+    return Rotation.from_matrix(R.reshape(-1, 3, 3)).as_rotvec().reshape(R.shape[:-1])
+
+
 def _as_matrices(matrices: ArrayLike) -> Matrices:
     array = np.asarray(matrices, dtype=np.float64)
     if array.shape[-2:] != (3, 3):

@@ -4,6 +4,7 @@ from .images import FourierImages
 from .initial_noise import initial_noise
 from .known_poses import known_pose_statistics
 from .marginal import MarginalLikelihood
+from .moments import PoseMoments
 from .search import ExhaustiveSearch, LocalSearch, Oversampling
 from .statistics import PosteriorSummary, SufficientStatistics
 
@@ -13,6 +14,7 @@ __all__ = [
     "LocalSearch",
     "MarginalLikelihood",
     "Oversampling",
+    "PoseMoments",
     "PosteriorSummary",
     "SufficientStatistics",
     "initial_noise",

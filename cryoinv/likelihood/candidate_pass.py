@@ -1,7 +1,8 @@
-"""E-steps over poses of each particle's own: children of a grid's significant poses, or a neighbourhood."""
+"""E-steps over poses of each particle's own: children of a grid's significant poses, or a lattice around one."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from cryoinv.geometry import Poses
 from .candidates import Candidates, candidate_sums, score_candidates, significant_pair
 from .exhaustive import SharedGrid
 from .fine_grid import FineGrid
+from .moments import PoseMoments, moments_about
 from .posterior import PoseWeights
 from .scores import ImageTerms, image_terms, shift_table
 from .search import ExhaustiveSearch, LocalSearch
@@ -36,13 +38,14 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
     table = shift_table(step.pixels, step.images.n, children, step.images.dtype)
     log_prior = search.log_rotation_prior[0] + search.log_translation_prior[0] - np.log(8 * children.shape[1])
     fine = FineGrid(step, search) if FineGrid.fits(step, search) else None
+    cell = (search.spacing_degrees * np.eye(3), search.translation_step / 2 * np.eye(2))
     summaries, last = [], None
     for group, block in step.images.group_blocks(indices, min(_BLOCK, step.block_size(search))):
         terms = image_terms(step.images, step.noise, group, block, step.count)
         if fine is not None and last is not None and last.group != group:
             fine.close(step, last.group, last.precision)
         last = terms
-        chosen = Candidates([], [], [], float(log_prior))
+        chosen = Candidates([], [], [], [float(log_prior)] * len(block))
         for weights in grid.posterior(terms).weights:
             orientations, translations = significant_pair(weights, share, most)
             chosen.rotations.append(search.child_rotations(orientations.cpu().numpy()).reshape(-1, 3, 3))
@@ -50,65 +53,45 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
             chosen.tables.append(table[translations].flatten(0, 1))
             if fine is not None:
                 chosen.rows.append(FineGrid.rows(orientations))
-        summaries.append(_weigh(step, block, terms, chosen, fine))
+        summaries.append(_weigh(step, block, terms, chosen, 3 * search.spacing_degrees, [cell] * len(block), fine))
     if fine is not None and last is not None:
         fine.close(step, last.group, last.precision)
     return PosteriorSummary.concatenate(summaries)
 
 
 def local_pass(step: Expectation, search: LocalSearch, indices: np.ndarray) -> PosteriorSummary:
-    """Score the neighbourhood of each particle's pose, and with oversampling its significant poses' children."""
-    table = shift_table(step.pixels, step.images.n, search.translations, step.images.dtype)
-    log_prior = float(search.log_rotation_prior[0] + search.log_translation_prior[0])
+    """Score the lattice around each particle's pose."""
     summaries = []
     for group, block in step.images.group_blocks(indices, _BLOCK):
         terms = image_terms(step.images, step.noise, group, block, step.count)
-        offsets = search.offsets_of(block)
-        centring = shift_table(step.pixels, step.images.n, offsets, step.images.dtype)
+        translations = [search.translations_of(i) for i in block]
         chosen = Candidates(
             list(search.rotations_of(block)),
-            [search.translations + o for o in offsets],
-            [table * c for c in centring],
-            log_prior,
+            translations,
+            [shift_table(step.pixels, step.images.n, t, step.images.dtype) for t in translations],
+            [search.log_prior_of(i) for i in block],
         )
-        if search.oversampling is not None:
-            chosen = _children(step, search, block, terms, chosen, centring)
-        summaries.append(_weigh(step, block, terms, chosen))
+        cells = list(zip(search.rotation_cells[block], search.shift_cells[block], strict=True))
+        summaries.append(_weigh(step, block, terms, chosen, 180.0, cells))
     return PosteriorSummary.concatenate(summaries)
 
 
-def _children(
+def _weigh(
     step: Expectation,
-    search: LocalSearch,
     block: np.ndarray,
     terms: ImageTerms,
-    coarse: Candidates,
-    centring: torch.Tensor,
-) -> Candidates:
-    """Children of the significant candidates of a first pass."""
-    assert search.oversampling is not None
-    share, most = search.oversampling.significance, search.oversampling.max_orientations
-    children = search.child_translations()
-    table = shift_table(step.pixels, step.images.n, children, step.images.dtype)
-    offsets = search.offsets_of(block)
-    fine = Candidates([], [], [], coarse.log_prior - float(np.log(8 * children.shape[1])))
-    for images in coarse.batches(_most_orientations(step)):
-        scores = score_candidates(terms.take(images), coarse.take(images), step.candidate_slices)
-        for i, posterior in enumerate(scores.posteriors, start=images.start):
-            neighbours, translations = significant_pair(posterior.weights[0], share, most)
-            relative = search.child_relative(neighbours.cpu().numpy()).reshape(-1, 3, 3)
-            fine.rotations.append(relative @ search.centres.rotations[block[i]])
-            fine.translations.append(children[translations.cpu().numpy()].reshape(-1, 2) + offsets[i])
-            fine.tables.append(table[translations].flatten(0, 1) * centring[i])
-    return fine
-
-
-def _weigh(
-    step: Expectation, block: np.ndarray, terms: ImageTerms, chosen: Candidates, fine: FineGrid | None = None
+    chosen: Candidates,
+    within_degrees: float,
+    cells: list[tuple[np.ndarray, np.ndarray]],
+    fine: FineGrid | None = None,
 ) -> PosteriorSummary:
-    """Posterior over each image's own poses, accumulated (on the fine grid where there is one) and summarised."""
+    """Posterior over each image's own poses, accumulated (on the fine grid where there is one) and summarised.
+
+    Moments are those within so many degrees of the best pose; `cells` are those of each image's grid.
+    """
     step.accumulator.add_images(terms.group, terms.power, len(block))
     posteriors: list[PoseWeights] = []
+    moments = []
     for images in chosen.batches(_most_orientations(step)):
         part, own = terms.take(images), chosen.take(images)
         scores = score_candidates(part, own, step.candidate_slices if fine is None else fine.slices_of)
@@ -120,10 +103,18 @@ def _weigh(
                 step.accumulator.add_slices(
                     terms.group, sums.rotations, sums.slices, sums.data, sums.weight, terms.precision, sums.scored
                 )
+        for i, posterior in enumerate(scores.posteriors):
+            table = posterior.weights[0].double().cpu().numpy()
+            poses = (own.rotations[i], own.translations[i], table, int(posterior.best))
+            moments.append(moments_about(*poses, within_degrees, cells[images][i], step.symmetry))
         posteriors += [p.without_table() for p in scores.posteriors]
     step.report(len(block))
-    poses = _best_poses(chosen, posteriors)
-    return step.summary(block, PoseWeights.join(posteriors), terms.constant, poses.rotations, poses.shifts)
+    best = _best_poses(chosen, posteriors)
+    summary = step.summary(block, PoseWeights.join(posteriors), terms.constant, best.rotations, best.shifts)
+    rotations, shifts, rotation_covariance, shift_covariance = map(np.stack, zip(*moments, strict=True))
+    size = step.images.pixel_size
+    found = PoseMoments(Poses(rotations, shifts * size), rotation_covariance, shift_covariance * size**2)
+    return replace(summary, moments=found)
 
 
 def _best_poses(chosen: Candidates, posteriors: list[PoseWeights]) -> Poses:

@@ -26,8 +26,8 @@ class Candidates:
         Translations of image i, pixels, the particle's present shift included.
     tables : list of torch.Tensor, shape (T_i, P), complex
         Factors that undo the translations.
-    log_prior : float
-        Logarithm of the prior mass of every pose.
+    log_prior : list of float
+        Logarithm of the prior mass of each pose of image i.
     rows : list of torch.Tensor, shape (C_i,), int64
         Rows of a `FineGrid` that the orientations are; empty where there is none.
     """
@@ -35,7 +35,7 @@ class Candidates:
     rotations: list[np.ndarray]
     translations: list[np.ndarray]
     tables: list[torch.Tensor]
-    log_prior: float
+    log_prior: list[float]
     rows: list[torch.Tensor] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -57,7 +57,7 @@ class Candidates:
             self.rotations[images],
             self.translations[images],
             self.tables[images],
-            self.log_prior,
+            self.log_prior[images],
             self.rows[images],
         )
 
@@ -88,7 +88,7 @@ def score_candidates(
         real = as_real(part)
         scores = as_real(terms.scored[i] * candidates.tables[i]) @ real.T
         scores -= 0.5 * (real.square() @ terms.weight_of(i).repeat_interleave(2))
-        scores += candidates.log_prior
+        scores += candidates.log_prior[i]
         posteriors.append(normalise(scores[None]))
     return CandidateScores(posteriors, parts)
 

@@ -92,10 +92,15 @@ def image_terms(
 def shift_table(pixels: torch.Tensor, n: int, translations: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
     r"""Factors :math:`e^{+2\pi i k\cdot t/n}` that undo translations (..., 2) in pixels: shape (..., P)."""
     shifts = torch.as_tensor(translations, dtype=torch.float64, device=pixels.device)
-    angle = (2 * torch.pi / n) * shifts @ pixels.double().T
-    return torch.polar(torch.ones_like(angle), angle).to(
+    lowest = int(pixels.min())
+    frequencies = torch.arange(lowest, int(pixels.max()) + 1, dtype=torch.float64, device=pixels.device)
+    angle = (2 * torch.pi / n) * shifts[..., None] * frequencies
+    # Products of one factor a column and one a row: many fewer sines than pixels.
+    factors = torch.polar(torch.ones_like(angle), angle).to(
         torch.complex128 if dtype == torch.float64 else torch.complex64
     )
+    column, row = (pixels - lowest).long().unbind(-1)
+    return factors[..., 0, :][..., column] * factors[..., 1, :][..., row]
 
 
 def as_real(values: torch.Tensor) -> torch.Tensor:

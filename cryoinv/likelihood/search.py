@@ -9,13 +9,15 @@ import numpy as np
 
 from cryoinv.errors import InputError
 from cryoinv.geometry import (
-    Poses,
     SO3Grid,
+    exp_rotation,
+    rotation_vectors,
     tangent_ball,
-    tangent_children,
     translation_children,
     translation_grid,
 )
+
+from .moments import PoseMoments, square_root
 
 __all__ = ["ExhaustiveSearch", "LocalSearch", "Oversampling"]
 
@@ -34,7 +36,7 @@ class Oversampling:
         At most so many orientations of a particle are kept.
     """
 
-    significance: float = 0.999
+    significance: float = 0.99
     max_orientations: int = 500
 
 
@@ -115,94 +117,86 @@ class ExhaustiveSearch:
 
 
 class LocalSearch:
-    """A ball of rotations and a disc of translations around each particle's present pose.
+    r"""A lattice of poses around each particle's own, scaled to its posterior in every direction.
 
-    No shift looked at is longer than `max_shift_pixels` and half a step: where the neighbourhood of a particle's
-    shift would reach further, its centre is moved towards zero.
+    With :math:`\Sigma` the covariance of the posterior over orientations, in the tangent space, and :math:`z` the
+    points of a cubic lattice in a ball, orientations are :math:`\exp(s\,\Sigma^{1/2} z)` times the centre; shifts
+    likewise in their plane. Steps are 1.5 and the radius 3.4 standard deviations by default: as quadrature of a
+    Gaussian that is good to 3e-4, and 1 % of its mass lies outside.
 
-    The prior is that of an `ExhaustiveSearch` of the same steps, uniform over all of SO(3) and over the lattice of
-    translations within `max_shift_pixels`, so that log-likelihoods compare across searches. What lies outside of the
-    neighbourhood is left out of the sum.
+    The prior is uniform over all of SO(3) and over the disc of shifts up to `max_shift_pixels`, so that log-likelihoods
+    compare across searches; shifts beyond that disc are not looked at, and what lies outside of the neighbourhood is
+    left out of the sum.
 
     Parameters
     ----------
-    centres : Poses
-        Present pose of every particle.
+    moments : PoseMoments
+        Present pose of every particle, and the covariance expected of its posterior.
     pixel_size : float
         Å per pixel.
-    step_degrees, radius_degrees : float
-        Lattice constant and radius of the ball of rotations.
-    shift_range_pixels, translation_step : float
-        Radius and lattice constant of the disc of translations around the present shift.
-    oversampling : Oversampling, optional
-        Refine the significant poses at half the steps.
     max_shift_pixels : float
-        Radius of the disc that all shifts are spread over a priori.
+        Largest shift; 0 for particles that are centred.
+    step : float
+        Lattice constant in standard deviations.
+    reach : float
+        Radius of ball and disc in steps.
 
     Examples
     --------
-    >>> far = Poses(np.eye(3)[None], np.array([[9.0, 0.0]]))
-    >>> search = LocalSearch(far, 1.0, 5.0, 10.0, max_shift_pixels=3.0)
-    >>> float((search.offsets_of(np.array([0])) + search.translations).max())
-    3.5
+    >>> from cryoinv.geometry import Poses
+    >>> present = PoseMoments.isotropic(Poses(np.eye(3)[None]), degrees=2.0, angstrom=1.2)
+    >>> search = LocalSearch(present, pixel_size=3.0)
+    >>> search.rotations_of(np.array([0])).shape, search.translations_of(0).shape, round(search.spacing_degrees, 6)
+    ((1, 57, 3, 3), (21, 2), 3.0)
     """
 
     def __init__(
         self,
-        centres: Poses,
+        moments: PoseMoments,
         pixel_size: float,
-        step_degrees: float,
-        radius_degrees: float,
-        shift_range_pixels: float = 1.0,
-        translation_step: float = 1.0,
-        oversampling: Oversampling | None = None,
         max_shift_pixels: float = 3.0,
+        step: float = 1.5,
+        reach: float = 2.25,
     ):
-        self.centres, self.pixel_size = centres, pixel_size
-        self.step_degrees, self.radius_degrees = step_degrees, radius_degrees
-        self.relative = tangent_ball(step_degrees, radius_degrees)
-        self.translations = translation_grid(min(shift_range_pixels, max_shift_pixels), translation_step)
-        self.translation_step = translation_step
-        self.oversampling = oversampling
-        searched = self.translations if oversampling is None else self.child_translations()
-        # Children lie within half a step of their parent, so this is never negative.
-        self._longest_offset = max_shift_pixels + translation_step / 2 - np.linalg.norm(searched, axis=-1).max()
-        everywhere = translation_grid(max_shift_pixels, translation_step)
-        self.log_rotation_prior = self._rotation_prior(1)
-        self.log_translation_prior = np.full(len(self.translations), -np.log(len(everywhere)))
+        self.centres, self.pixel_size, self.max_shift_pixels = moments.poses, pixel_size, max_shift_pixels
+        self.rotation_cells = step * square_root(moments.rotation_covariance)
+        self.shift_cells = step / pixel_size * square_root(moments.shift_covariance)
+        # A lattice of one degree, whatever is in the tangent space.
+        self._directions = np.rad2deg(rotation_vectors(tangent_ball(1.0, reach)))
+        self._lattice = translation_grid(0.0 if max_shift_pixels == 0 else reach)
+        self._mates = 1
 
-    def _rotation_prior(self, mates: int) -> np.ndarray:
-        share = mates * np.deg2rad(self.step_degrees) ** 3 / _SO3_VOLUME
-        return np.full(len(self.relative), np.log(min(share, 1.0)))
+    @property
+    def spacing_degrees(self) -> float:
+        """Angle between neighbouring orientations, geometric mean over directions and median over particles."""
+        return float(np.median(np.linalg.det(self.rotation_cells) ** (1 / 3)))
 
     def of_symmetric_map(self, order: int) -> LocalSearch:
         """Return the same search where every pose stands for its `order` symmetry mates, with the prior mass of all."""
         search = copy(self)
-        search.log_rotation_prior = self._rotation_prior(order)
+        search._mates = order
         return search
-
-    @property
-    def spacing_degrees(self) -> float:
-        """Angle between neighbouring orientations of the last pass."""
-        return self.step_degrees / (1 if self.oversampling is None else 2)
 
     def rotations_of(self, indices: np.ndarray) -> np.ndarray:
         """Orientations (I, L, 3, 3) looked at for the given particles."""
-        return self.relative @ self.centres.rotations[indices][:, None]
+        vectors = self._directions @ np.swapaxes(self.rotation_cells[indices], -1, -2)
+        return exp_rotation(np.deg2rad(vectors)) @ self.centres.rotations[indices][:, None]
 
-    def offsets_of(self, indices: np.ndarray) -> np.ndarray:
-        """Shifts (I, 2) in pixels that the translations are relative to."""
-        offsets = self.centres.shifts[indices] / self.pixel_size
-        lengths = np.linalg.norm(offsets, axis=1, keepdims=True)
-        return offsets * np.minimum(1.0, self._longest_offset / np.maximum(lengths, 1e-12))
+    def translations_of(self, particle: int) -> np.ndarray:
+        """Translations (T, 2) in pixels looked at for a particle, the centre first."""
+        centre = self.centres.shifts[particle] / self.pixel_size
+        centre = centre * min(1.0, self.max_shift_pixels / max(float(np.hypot(*centre)), 1e-12))
+        shifts = centre + self._lattice @ self.shift_cells[particle].T
+        inside = np.hypot(*shifts.T) <= self.max_shift_pixels
+        inside[0] = True  # rounding must not empty the list
+        return shifts[inside]
 
-    def child_relative(self, neighbours: np.ndarray) -> np.ndarray:
-        """Finer relative rotations (M, 8, 3, 3) around the given neighbours (M,) of the ball."""
-        return tangent_children(self.step_degrees) @ self.relative[neighbours][:, None]
-
-    def child_translations(self) -> np.ndarray:
-        """Finer translations (T, 4, 2) around each translation; a single translation stays as it is."""
-        return _child_translations(self.translations, self.translation_step)
+    def log_prior_of(self, particle: int) -> float:
+        """Logarithm of the prior mass of each of a particle's poses."""
+        cell = self._mates * np.linalg.det(np.deg2rad(self.rotation_cells[particle])) / _SO3_VOLUME
+        area = np.pi * self.max_shift_pixels**2
+        share = 1.0 if area == 0 else min(1.0, np.linalg.det(self.shift_cells[particle]) / area)
+        return float(np.log(min(1.0, cell)) + np.log(share))
 
 
 def _log_prior(given: np.ndarray | None, count: int) -> np.ndarray:

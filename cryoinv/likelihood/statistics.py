@@ -15,6 +15,7 @@ from cryoinv.spaces import HermitianSpace
 from cryoinv.spaces.spectrum import frequencies, hermitian_weights, radial_expand, radial_mean
 
 from .lumping import neighbours_mean
+from .moments import PoseMoments
 
 __all__ = ["PosteriorSummary", "SufficientStatistics"]
 
@@ -37,6 +38,8 @@ class PosteriorSummary:
         :math:`\sum_g p_g^2`, what the mass of the true pose is on average if the posterior is right.
     log_likelihood : numpy.ndarray, shape (m,)
         :math:`\log \sum_g P(y_i|x,g) P(g)`.
+    moments : PoseMoments, optional
+        Mean pose and spread around the pose of largest mass; searches of poses of each particle's own give them.
     """
 
     indices: np.ndarray
@@ -45,6 +48,7 @@ class PosteriorSummary:
     entropy: np.ndarray
     mean_probability: np.ndarray
     log_likelihood: np.ndarray
+    moments: PoseMoments | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -54,6 +58,7 @@ class PosteriorSummary:
         """Join summaries of different particles, ordered by particle."""
         order = np.argsort(np.concatenate([p.indices for p in parts]), kind="stable")
         join = lambda name: np.concatenate([getattr(p, name) for p in parts])[order]  # noqa: E731
+        moments = [p.moments for p in parts if p.moments is not None]
         rotations = np.concatenate([p.poses.rotations for p in parts])[order]
         shifts = np.concatenate([p.poses.shifts for p in parts])[order]
         return cls(
@@ -63,6 +68,7 @@ class PosteriorSummary:
             join("entropy"),
             join("mean_probability"),
             join("log_likelihood"),
+            PoseMoments.concatenate(moments)[order] if len(moments) == len(parts) else None,
         )
 
 

@@ -18,6 +18,7 @@ from cryoinv.likelihood import (
     FourierImages,
     LocalSearch,
     MarginalLikelihood,
+    PoseMoments,
     PosteriorSummary,
     SufficientStatistics,
     initial_noise,
@@ -37,7 +38,7 @@ from .records import iteration_record, run_warnings
 from .reference import fit_grey_scale
 from .reference_checks import checked_diameter, checked_reference
 from .result import RefinementObserver, RefinementResult
-from .schedule import Schedule
+from .schedule import Schedule, pose_changes
 from .settings import RefinementSettings
 from .state import RefinementState
 
@@ -177,14 +178,17 @@ class Refinement:
         )
         reference = reference * scale.factor
         poses = Poses(np.tile(np.eye(3), (len(self.particles), 1, 1)))
+        moments = PoseMoments.isotropic(poses, 180.0, self.settings.max_shift)
         return RefinementState(
-            (reference, reference), noise, poses, Schedule(), window, diameter=self.diameter
+            (reference, reference), noise, moments, Schedule(), window, diameter=self.diameter
         )
 
     def iterate(self, state: RefinementState) -> RefinementState:
         """One iteration: E-step of both halves, FSC and signal power of the unregularised maps, M-step."""
         iteration = state.iteration + 1
         halves, summary = self._expectation(state, state.window, f"iteration {iteration}")
+        moments = summary.moments
+        assert moments is not None
         maps = HalfMaps.of(halves, self.mask, state.window)
         resolution = maps.resolution(self.pixel_size)
         joined = join_low_resolution(halves, self.settings.join_below)
@@ -196,12 +200,13 @@ class Refinement:
             for half in joined
         )
         schedule = replace(state.schedule)
-        record = iteration_record(state, maps, summary, self._search(state), self.symmetry, self.pixel_size)
-        schedule.advance(self.settings, resolution.shell, record["orientation_change_mean_degrees"], summary)
+        changes = pose_changes(state.moments.poses, moments.poses, self.symmetry)
+        record = iteration_record(state, maps, summary, self._search(state), changes, self.pixel_size)
+        schedule.advance(self.settings, resolution.shell, changes, float(np.median(moments.degrees)))
         return RefinementState(
             (first, second),
             RadialGaussianNoise.from_residuals(halves[0].residuals + halves[1].residuals),
-            summary.poses,
+            moments,
             schedule,
             self._window(resolution.shell),
             iteration,
@@ -212,6 +217,8 @@ class Refinement:
     def finish(self, state: RefinementState, clock: Callable[[], float]) -> RefinementResult:
         """Last E-step with all frequencies, then one map of both halves' statistics."""
         halves, summary = self._expectation(state, (self.n - 1) / 2, "final iteration")
+        moments = summary.moments
+        assert moments is not None
         maps = HalfMaps.of(halves, self.mask)
         resolution = maps.resolution(self.pixel_size)
         joint_fsc = 2 * maps.fsc.clamp(min=0) / (1 + maps.fsc.clamp(min=0))
@@ -224,7 +231,7 @@ class Refinement:
             maps.fsc_masked,
             resolution,
             maps.resolution(self.pixel_size, masked=True),
-            summary.poses,
+            moments.poses,
             self.halves,
             summary,
             RadialGaussianNoise.from_residuals(joined.residuals),
@@ -271,7 +278,7 @@ class Refinement:
         return (halves[0], halves[1]), PosteriorSummary.concatenate([h.particles for h in halves])
 
     def _search(self, state: RefinementState) -> ExhaustiveSearch | LocalSearch:
-        return state.schedule.search(self.settings, state.poses, self.pixel_size)
+        return state.schedule.search(self.settings, state.moments, self.pixel_size)
 
     def _maximise(
         self, half: SufficientStatistics, fsc: torch.Tensor, resolution: float, iteration: int

@@ -92,6 +92,8 @@ def write_refinement(
     for name, volume in zip(("map.mrc", "half1.mrc", "half2.mrc"), (result.map, *result.half_maps), strict=True):
         write_volume(folder / name, volume.cpu().numpy(), result.pixel_size)
     posterior = result.posterior
+    moments = posterior.moments
+    assert moments is not None
     write_particles_star(
         folder / "particles.star",
         particles,
@@ -102,6 +104,8 @@ def write_refinement(
             "rlnLogLikeliContribution": posterior.log_likelihood,
             "cryoinvPosteriorEntropy": posterior.entropy,
             "cryoinvMeanProbability": posterior.mean_probability,
+            "cryoinvOrientationSpreadDegrees": moments.degrees,
+            "cryoinvShiftSpreadAngstrom": moments.angstrom,
         },
     )
     write_fsc_table(

@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from cryoinv.geometry import PointGroup
 from cryoinv.likelihood import ExhaustiveSearch, LocalSearch, PosteriorSummary
 
 from .gold_standard import HalfMaps
-from .schedule import mean_change
 from .state import RefinementState
 
 __all__ = ["iteration_record", "run_warnings"]
@@ -24,7 +22,7 @@ def iteration_record(
     maps: HalfMaps,
     summary: PosteriorSummary,
     search: ExhaustiveSearch | LocalSearch,
-    symmetry: PointGroup,
+    changes: np.ndarray,
     pixel_size: float,
 ) -> dict[str, Any]:
     """Row of ``iterations.jsonl``.
@@ -39,8 +37,8 @@ def iteration_record(
         Of all particles.
     search : ExhaustiveSearch or LocalSearch
         Poses looked at.
-    symmetry : PointGroup
-        Of the map.
+    changes : numpy.ndarray, shape (m,)
+        By how many degrees each particle turned.
     pixel_size : float
         Å per pixel.
 
@@ -48,7 +46,9 @@ def iteration_record(
     -------
     dict
     """
-    moved = np.linalg.norm(summary.poses.shifts - state.poses.shifts, axis=1)
+    moments = summary.moments
+    assert moments is not None
+    moved = np.linalg.norm(moments.poses.shifts - state.moments.poses.shifts, axis=1)
     masked = maps.resolution(pixel_size, masked=True)
     return {
         "iteration": state.iteration + 1,
@@ -57,8 +57,9 @@ def iteration_record(
         "window_shells": round(float(state.window), 2),
         "resolution_half_0143_angstrom": round(maps.resolution(pixel_size).angstrom, 4),
         "resolution_half_0143_masked_angstrom": round(masked.angstrom, 4),
-        "orientation_change_mean_degrees": round(mean_change(state.poses, summary.poses, symmetry), 4),
+        "orientation_change_mean_degrees": round(float(changes.mean()), 4),
         "shift_change_mean_angstrom": round(float(moved.mean()), 4),
+        "orientation_spread_median_degrees": round(float(np.median(moments.degrees)), 4),
         "log_likelihood": float(summary.log_likelihood.sum()),
         "max_probability_mean": round(float(summary.max_probability.mean()), 5),
         "entropy_mean": round(float(summary.entropy.mean()), 4),

@@ -7,26 +7,26 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from cryoinv.geometry import PointGroup, Poses, SO3Grid, symmetric_rotation_distance
-from cryoinv.likelihood import ExhaustiveSearch, LocalSearch, Oversampling, PosteriorSummary
+from cryoinv.likelihood import ExhaustiveSearch, LocalSearch, Oversampling, PoseMoments
 
 from .settings import RefinementSettings
 
 __all__ = ["Schedule"]
 
-_NARROW = 0.2  # a best pose that holds more than this: the grid is coarser than the posterior
-_FINEST_DEGREES = 0.1
+_SETTLED = 0.05  # share of particles still turning by more than a step of the global grid
+_QUIET = 0.5  # of the posterior's spread: poses that move less have come to rest
 
 
 @dataclass
 class Schedule:
     """Sampling of one refinement.
 
-    Stage 0 searches all orientations; stage s >= 1 searches a ball around each particle's pose, whose step halves
-    with every stage. A stage ends when it *stalls*: in an iteration neither the resolution improved by a shell nor did
-    the poses settle by more than a tenth. Stage 0 also ends when the poses move by less than half its grid's spacing,
-    on average, so that nothing is left for it to find. The refinement has *converged* when a stage stalls whose grid is
-    already finer than the posterior (the best pose holds less than a fifth of the mass, on average): a finer one has
-    nothing to add.
+    Stage 0 searches all orientations, stage 1 a lattice around each particle's mean pose, scaled to its posterior. An
+    iteration *gains* if the resolution improves by a shell or the poses move, on average, less than 0.9 times as far as
+    in any earlier iteration of the stage. Stage 0 ends when an iteration does not gain, and when fewer than a twentieth
+    of the particles still turn by more than a step of its grid, so that nothing is left for it to find. The refinement
+    has *converged* when in stage 1 the resolution does not improve by a shell, and the poses either move by less than
+    half the posterior's spread or do not settle any more.
 
     Parameters
     ----------
@@ -49,54 +49,58 @@ class Schedule:
     converged: bool = False
 
     def search(
-        self, settings: RefinementSettings, poses: Poses, pixel_size: float
+        self, settings: RefinementSettings, moments: PoseMoments, pixel_size: float
     ) -> ExhaustiveSearch | LocalSearch:
-        """Poses that the next iteration looks at."""
-        oversampling = Oversampling(settings.significance, settings.max_orientations)
+        """Poses that the next iteration looks at, given what the last one found."""
         reach = settings.max_shift / pixel_size
         if self.stage == 0:
+            oversampling = Oversampling(settings.significance, settings.max_orientations)
             grid = SO3Grid(settings.orientation_order, settings.symmetry)
             return ExhaustiveSearch(grid, reach, min(1.0, reach) or 1.0, oversampling)
-        step = self.step_degrees(settings)
-        around = min(1.0 if self.stage == 1 else 0.5, reach)
+        widest = global_step_degrees(settings) / 2
         return LocalSearch(
-            poses, pixel_size, step, settings.local_reach * step, around, around or 1.0, oversampling, reach
+            moments.bounded(widest, pixel_size), pixel_size, reach, settings.local_step, settings.local_reach
         )
 
-    def step_degrees(self, settings: RefinementSettings) -> float:
-        """Coarse step of the present stage's search."""
-        return 60 / 2**settings.orientation_order / 2**self.stage
-
     def advance(
-        self, settings: RefinementSettings, shell: float, change: float, summary: PosteriorSummary
+        self, settings: RefinementSettings, shell: float, changes: np.ndarray, spread_degrees: float
     ) -> None:
-        """Take note of an iteration's resolution (in shells) and mean change of orientation (degrees)."""
-        gained = shell >= self.best_shell + 1 or change < 0.9 * self.smallest_change
+        """Take note of an iteration.
+
+        Parameters
+        ----------
+        settings : RefinementSettings
+            Of the refinement.
+        shell : float
+            Resolution, in shells.
+        changes : numpy.ndarray, shape (m,)
+            By how many degrees each particle turned.
+        spread_degrees : float
+            Spread of the posterior over orientations, median over particles.
+        """
+        change = float(np.mean(changes))
+        finer, settling = shell >= self.best_shell + 1, change < 0.9 * self.smallest_change
         self.best_shell = max(self.best_shell, shell)
         self.smallest_change = min(self.smallest_change, change)
         self.iterations_in_stage += 1
         if self.stage == 0:
-            settled = change < 0.5 * self.step_degrees(settings) / 2
-            if settled or not gained or self.iterations_in_stage >= settings.global_iterations:
-                self._next_stage()
-            return
-        if gained:
-            return
-        narrow = float(np.mean(summary.max_probability)) > _NARROW
-        if narrow and self.step_degrees(settings) / 4 > _FINEST_DEGREES:
-            self._next_stage()
-        else:
-            self.converged = True
-
-    def _next_stage(self) -> None:
-        self.stage += 1
-        self.smallest_change, self.iterations_in_stage = 360.0, 0
+            settled = np.mean(changes > global_step_degrees(settings)) < _SETTLED
+            if settled or not (finer or settling) or self.iterations_in_stage >= settings.global_iterations:
+                self.stage += 1
+                self.smallest_change, self.iterations_in_stage = 360.0, 0
+        elif not finer:
+            self.converged = change < _QUIET * spread_degrees or not settling
 
     def to_dict(self) -> dict:
         """Return plain numbers, for checkpoints."""
         return asdict(self)
 
 
-def mean_change(before: Poses, after: Poses, symmetry: PointGroup) -> float:
-    """Mean angle in degrees between two sets of orientations of the same particles, symmetry mates being equal."""
-    return float(np.mean(symmetric_rotation_distance(before.rotations, after.rotations, symmetry)))
+def global_step_degrees(settings: RefinementSettings) -> float:
+    """Step of the global grid before it is oversampled."""
+    return 60 / 2**settings.orientation_order
+
+
+def pose_changes(before: Poses, after: Poses, symmetry: PointGroup) -> np.ndarray:
+    """Angles in degrees between two sets of orientations of the same particles, symmetry mates being equal."""
+    return np.asarray(symmetric_rotation_distance(before.rotations, after.rotations, symmetry))

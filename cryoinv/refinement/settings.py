@@ -33,8 +33,8 @@ class RefinementSettings:
         HEALPix order of the global search (2: 15°), oversampled once.
     global_iterations : int
         Most iterations of global search.
-    local_reach : float
-        Radius of the local search's ball, in steps of its grid.
+    local_step, local_reach : float
+        Step of the local search's lattice in standard deviations of the particle's posterior, and its radius in steps.
     max_iterations : int
         Most iterations in all, the final one not counted.
     join_below : float
@@ -69,13 +69,14 @@ class RefinementSettings:
     gridding: str = "separable"
     orientation_order: int = 2
     global_iterations: int = 8
+    local_step: float = 1.5
     local_reach: float = 2.25
     max_iterations: int = 20
     join_below: float = 40.0
     window_margin: int = 6
     mask_edge_pixels: float = 5.0
     signal_extent: str = "sphere"
-    significance: float = 0.999
+    significance: float = 0.99
     max_orientations: int = 500
     noise_estimation: str = "unmasked"
     memory_bytes: int = 1 << 29

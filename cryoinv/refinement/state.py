@@ -12,13 +12,14 @@ import torch
 from cryoinv.errors import InputError
 from cryoinv.files import atomic_path
 from cryoinv.geometry import Poses
+from cryoinv.likelihood import PoseMoments
 from cryoinv.noise import RadialGaussianNoise
 
 from .schedule import Schedule
 
 __all__ = ["RefinementState"]
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass
@@ -31,8 +32,8 @@ class RefinementState:
         What each half's next E-step aligns to, masked.
     noise : RadialGaussianNoise
         Noise powers.
-    poses : Poses
-        Best pose of every particle.
+    moments : PoseMoments
+        Mean pose of every particle and its covariance.
     schedule : Schedule
         Sampling.
     window : float
@@ -49,7 +50,7 @@ class RefinementState:
 
     references: tuple[torch.Tensor, torch.Tensor]
     noise: RadialGaussianNoise
-    poses: Poses
+    moments: PoseMoments
     schedule: Schedule
     window: float
     iteration: int = 0
@@ -76,8 +77,10 @@ class RefinementState:
                 file,
                 text=np.frombuffer(text.encode(), np.uint8),
                 sigma2=self.noise.sigma2.cpu().numpy(),
-                rotations=self.poses.rotations,
-                shifts=self.poses.shifts,
+                rotations=self.moments.poses.rotations,
+                shifts=self.moments.poses.shifts,
+                rotation_covariance=self.moments.rotation_covariance,
+                shift_covariance=self.moments.shift_covariance,
                 first=self.references[0].cpu().numpy(),
                 second=self.references[1].cpu().numpy(),
             )
@@ -108,7 +111,11 @@ class RefinementState:
         return cls(
             (first, second),
             RadialGaussianNoise(torch.as_tensor(arrays["sigma2"])),
-            Poses(arrays["rotations"], arrays["shifts"]),
+            PoseMoments(
+                Poses(arrays["rotations"], arrays["shifts"]),
+                arrays["rotation_covariance"],
+                arrays["shift_covariance"],
+            ),
             Schedule(**head["schedule"]),
             head["window"],
             head["iteration"],

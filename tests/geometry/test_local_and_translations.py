@@ -10,7 +10,6 @@ from cryoinv.errors import InputError
 from cryoinv.geometry import (
     rotation_distance,
     tangent_ball,
-    tangent_children,
     translation_children,
     translation_grid,
 )
@@ -27,25 +26,6 @@ def test_ball_counts_and_order():
     assert angles[-1] == pytest.approx(22.5)
     np.testing.assert_allclose(Rotation.from_matrix(ball).as_rotvec(degrees=True).mean(0), 0, atol=1e-9)
     assert len(tangent_ball(5, 0)) == 1
-
-
-def test_children_halve_the_lattice():
-    """Parents' and children's logarithms together: children sit in the middle of the half-size cells."""
-    children = Rotation.from_matrix(tangent_children(6.0)).as_rotvec(degrees=True)
-    expected = np.array(list(itertools.product([-1.5, 1.5], repeat=3)))
-    np.testing.assert_allclose(children, expected, atol=1e-9)
-
-
-def test_children_of_a_ball_cover_it():
-    """Any rotation by at most 22.5 degrees is within about half a fine cell's diagonal of a child."""
-    ball, children = tangent_ball(7.5, 22.5), tangent_children(7.5)
-    fine = (children[None] @ ball[:, None]).reshape(-1, 3, 3)
-    rng = np.random.default_rng(0)
-    v = rng.standard_normal((200, 3))
-    v *= (np.deg2rad(18) * rng.random(200) ** (1 / 3) / np.linalg.norm(v, axis=1))[:, None]
-    R = Rotation.from_rotvec(v).as_matrix()
-    nearest = rotation_distance(R[:, None], fine).min(1)
-    assert nearest.max() < 3.75 * np.sqrt(3) / 2 * 1.15
 
 
 @pytest.mark.parametrize(
@@ -72,7 +52,6 @@ def test_bad_arguments():
     for call in (
         lambda: tangent_ball(0, 10),
         lambda: tangent_ball(1, 181),
-        lambda: tangent_children(-1),
         lambda: translation_grid(3, 0),
         lambda: translation_grid(-1, 1),
         lambda: translation_children(0),

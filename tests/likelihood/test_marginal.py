@@ -7,7 +7,14 @@ from scipy.spatial.transform import Rotation
 
 from cryoinv.errors import InputError
 from cryoinv.geometry import PointGroup, SO3Grid
-from cryoinv.likelihood import ExhaustiveSearch, FourierImages, LocalSearch, MarginalLikelihood, Oversampling
+from cryoinv.likelihood import (
+    ExhaustiveSearch,
+    FourierImages,
+    LocalSearch,
+    MarginalLikelihood,
+    Oversampling,
+    PoseMoments,
+)
 from cryoinv.likelihood.scores import shift_table
 from cryoinv.operators.interpolation import NufftInterpolation, TrilinearInterpolation
 
@@ -186,14 +193,14 @@ def test_small_memory_budget_splits_the_grid_and_changes_nothing(problem, batch)
 def test_local_search_equals_exhaustive_search_over_the_same_poses(problem):
     n, volume, images, _, _, noise = problem
     centres = Poses(Rotation.random(7, random_state=5).as_matrix(), np.zeros((7, 2)))
-    local = LocalSearch(centres, 1.0, 20.0, 40.0, 1.0, 1.0, max_shift_pixels=2.0)
+    present = PoseMoments.isotropic(centres, np.linspace(10, 20, 7), 0.6)
+    local = LocalSearch(present, 1.0, max_shift_pixels=1.5, step=1.0, reach=2.0)
     statistics = MarginalLikelihood(images, noise, local, negligible=0.0).expectation(volume)
     for i in range(7):
-        rotations = local.rotations_of(np.array([i]))[0]
-        prior = np.full(len(rotations), local.log_rotation_prior[0] + local.log_translation_prior[0])
-        search = ExhaustiveSearch(
-            rotations, 1.0, 1.0, log_rotation_prior=prior, log_translation_prior=np.zeros(5)
-        )
+        rotations, translations = local.rotations_of(np.array([i]))[0], local.translations_of(i)
+        prior = np.full(len(rotations), local.log_prior_of(i))
+        search = ExhaustiveSearch(rotations, log_rotation_prior=prior)
+        search.translations, search.log_translation_prior = translations, np.zeros(len(translations))
         single = MarginalLikelihood(images, noise, search).expectation(volume, np.array([i]))
         for name in ("max_probability", "entropy", "mean_probability", "log_likelihood"):
             np.testing.assert_allclose(
@@ -207,7 +214,7 @@ def test_local_search_equals_exhaustive_search_over_the_same_poses(problem):
 def test_negligible_orientations_change_next_to_nothing(problem):
     n, volume, images, _, _, noise = problem
     centres = Poses(Rotation.random(7, random_state=5).as_matrix(), np.zeros((7, 2)))
-    local = LocalSearch(centres, 1.0, 10.0, 30.0, 1.0, 1.0)
+    local = LocalSearch(PoseMoments.isotropic(centres, 7.0, 0.7), 1.0)
     whole = MarginalLikelihood(images, noise, local, negligible=0.0, memory_bytes=10_000).expectation(volume)
     pruned = MarginalLikelihood(images, noise, local).expectation(volume)
     assert float((whole.data - pruned.data).norm() / whole.data.norm()) < 1e-3
@@ -288,7 +295,7 @@ def test_under_a_point_group_the_exact_gradient_is_that_of_the_value_in_all_dire
     group = PointGroup("C2")
     searches = {
         "global": ExhaustiveSearch(SO3Grid(0, group), 1.0),
-        "local": LocalSearch(Poses(rotations), 1.0, 10.0, 20.0),
+        "local": LocalSearch(PoseMoments.isotropic(Poses(rotations), 10.0, 1.0), 1.0),
     }
     likelihood = MarginalLikelihood(images, noise, searches[kind], symmetry=group, negligible=0.0)
     generator = torch.Generator().manual_seed(0)

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from cryoinv.errors import InputError
 from cryoinv.geometry import PointGroup, Poses
-from cryoinv.likelihood import FourierImages, PosteriorSummary, initial_noise, known_pose_statistics
+from cryoinv.likelihood import FourierImages, PoseMoments, initial_noise, known_pose_statistics
 from cryoinv.metrics import fourier_shell_correlation
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators import low_pass
@@ -19,7 +19,7 @@ from cryoinv.refinement import RefinementSettings
 from cryoinv.refinement.gold_standard import HalfMaps, join_low_resolution, tau2_from_fsc
 from cryoinv.refinement.halves import split_halves
 from cryoinv.refinement.reference import estimate_diameter, fit_grey_scale
-from cryoinv.refinement.schedule import Schedule, mean_change
+from cryoinv.refinement.schedule import Schedule, pose_changes
 from cryoinv.refinement.state import RefinementState
 from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, radial_expand, radial_mean
 
@@ -154,40 +154,55 @@ def test_grey_scale_is_found_from_images_of_mean_zero_and_of_weak_contrast(contr
 def test_symmetry_mates_are_no_change_of_pose():
     group, rotations = PointGroup("D2"), Rotation.random(4, random_state=0).as_matrix()
     before, after = Poses(rotations), Poses(rotations @ group.matrices)
-    assert mean_change(before, after, group) < 1e-3 < mean_change(before, after, PointGroup("C1"))
+    assert pose_changes(before, after, group).max() < 1e-3 < pose_changes(before, after, PointGroup("C1")).max()
 
 
-def summary(mass):
-    return PosteriorSummary(*[np.arange(4)] + [None] + [np.full(4, mass)] * 4)
+def changes(mean, far=0.0):
+    """Of 100 particles, a share turned by 90 degrees and the others so that the mean is as given."""
+    turned = round(100 * far)
+    return np.r_[np.full(turned, 90.0), np.full(100 - turned, (100 * mean - 90.0 * turned) / (100 - turned))]
 
 
-def test_schedule_goes_finer_while_the_posterior_is_narrower_and_then_stops():
+def test_schedule_goes_local_when_nothing_gains_and_ends_when_poses_rest():
     settings, schedule = RefinementSettings(), Schedule()
-    schedule.advance(settings, 5, 100, summary(0.5))
-    schedule.advance(settings, 5.2, 40, summary(0.5))
+    schedule.advance(settings, 5, changes(100, 0.9), 20)
+    schedule.advance(settings, 5.2, changes(40, 0.3), 10)
     assert schedule.stage == 0  # the poses still settle
-    schedule.advance(settings, 5.2, 39, summary(0.5))
-    assert schedule.stage == 1 and schedule.step_degrees(settings) == 7.5
-    for _ in range(2):
-        schedule.advance(settings, 5.2, 3.0, summary(0.5))
-    assert schedule.stage == 2 and not schedule.converged
-    for _ in range(2):
-        schedule.advance(settings, 5.2, 3.0, summary(0.05))
-    assert schedule.stage == 2 and schedule.converged
+    schedule.advance(settings, 5.2, changes(39, 0.3), 5)
+    assert schedule.stage == 1
+    schedule.advance(settings, 8, changes(0.1), 2)
+    assert not schedule.converged  # the resolution improved
+    schedule.advance(settings, 8.2, changes(3), 2)
+    assert schedule.converged  # poses do not settle any more
+    schedule.converged, schedule.smallest_change = False, 3.0
+    schedule.advance(settings, 8.2, changes(1.5), 2)
+    assert not schedule.converged  # they settle, but move as far as they are uncertain
+    schedule.advance(settings, 8.2, changes(0.9), 2)
+    assert schedule.converged
 
 
-def test_global_search_ends_when_poses_move_less_than_its_grid_resolves():
+def test_global_search_ends_when_hardly_a_particle_turns_by_more_than_its_step():
     settings, schedule = RefinementSettings(), Schedule()
-    schedule.advance(settings, 5, 100, summary(0.5))
-    schedule.advance(settings, 8, 3.7, summary(0.5))
+    schedule.advance(settings, 5, changes(100, 0.9), 20)
+    schedule.advance(settings, 8, changes(6.0, 0.06), 5)
+    assert schedule.stage == 0
+    schedule.advance(settings, 10, changes(5.0, 0.04), 5)
     assert schedule.stage == 1
 
 
 def test_schedule_does_not_stay_in_global_search_for_ever():
     settings, schedule = RefinementSettings(global_iterations=3), Schedule()
     for i in range(3):
-        schedule.advance(settings, 5 + 2 * i, 100 / 2**i, summary(0.5))
+        schedule.advance(settings, 5 + 2 * i, changes(100 / 2**i, 0.2), 5)
     assert schedule.stage == 1
+
+
+def test_local_search_is_as_wide_as_the_posterior_but_no_wider_than_the_global_grid():
+    poses = Poses(Rotation.random(3, random_state=0).as_matrix())
+    moments = PoseMoments.isotropic(poses, [0.5, 3.0, 50.0], [0.3, 1.2, 30.0])
+    search = Schedule(1).search(RefinementSettings(), moments, 3.0)
+    np.testing.assert_allclose(search.rotation_cells[:, 0, 0], 1.5 * np.array([0.5, 3.0, 7.5]))
+    np.testing.assert_allclose(search.shift_cells[:, 1, 1], 1.5 * np.array([0.1, 0.4, 1.0]))
 
 
 def test_a_checkpoint_comes_back_as_it_was_and_only_for_the_same_run(tmp_path):
@@ -195,7 +210,7 @@ def test_a_checkpoint_comes_back_as_it_was_and_only_for_the_same_run(tmp_path):
     state = RefinementState(
         (torch.randn(4, 4, 4), torch.randn(4, 4, 4)),
         RadialGaussianNoise.white(2.0, 3),
-        poses,
+        PoseMoments.isotropic(poses, np.arange(3.0), np.arange(3.0) / 2),
         Schedule(1, 5.0, 2.0, 3),
         12.5,
         4,
@@ -208,8 +223,10 @@ def test_a_checkpoint_comes_back_as_it_was_and_only_for_the_same_run(tmp_path):
     back = RefinementState.load(path, "abc")
     for a, b in zip(state.references, back.references, strict=True):
         torch.testing.assert_close(a, b)
-    np.testing.assert_array_equal(back.poses.rotations, poses.rotations)
-    np.testing.assert_array_equal(back.poses.shifts, poses.shifts)
+    np.testing.assert_array_equal(back.moments.poses.rotations, poses.rotations)
+    np.testing.assert_array_equal(back.moments.poses.shifts, poses.shifts)
+    np.testing.assert_array_equal(back.moments.rotation_covariance, state.moments.rotation_covariance)
+    np.testing.assert_array_equal(back.moments.shift_covariance, state.moments.shift_covariance)
     assert (back.schedule, back.window, back.iteration, back.history) == (
         state.schedule,
         12.5,
