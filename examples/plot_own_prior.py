@@ -83,7 +83,7 @@ class ADMM(MStep):
         self.iterations = iterations
 
     def __call__(self, statistics, prior, callback=None):
-        B, K, space = statistics.data, statistics.weight, statistics.space
+        B, K, space = statistics.data, statistics.curvature(), statistics.space
         rho = float(statistics.shell_mean(K).mean())
         proximal = prior.proximal(1 / rho)
         z = u = torch.zeros_like(B)
