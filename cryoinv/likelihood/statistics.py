@@ -10,11 +10,10 @@ import torch
 
 from cryoinv.geometry import Poses
 from cryoinv.noise import ResidualPower
-from cryoinv.operators.interpolation import Interpolation, NufftInterpolation
+from cryoinv.operators.interpolation import Interpolation
 from cryoinv.spaces import HermitianSpace
 from cryoinv.spaces.spectrum import frequencies, hermitian_weights, radial_expand, radial_mean
 
-from .lumping import neighbours_mean
 from .moments import PoseMoments
 
 __all__ = ["PosteriorSummary", "SufficientStatistics"]
@@ -176,14 +175,9 @@ class SufficientStatistics:
     def curvature(self) -> torch.Tensor:
         r"""K as M-steps divide by it: of the quadratic :math:`\tfrac12\langle x, Kx\rangle_w - \langle B, x\rangle_w`.
 
-        On trilinear grids B and K are inserted alike, so B/K is a mean of the data whatever K is, and this is K. The
-        NUFFT spreads B over all coefficients but K over the nearest ones only: in a gap between slices K vanishes
-        and B does not. There K is made no less than the mean of the neighbours that B comes from, without which B/K
-        is beyond all bounds.
+        The weight itself, but where the scheme of interpolation spreads B further than K (`Interpolation.curvature`).
         """
-        if not isinstance(self.interpolation, NufftInterpolation):
-            return self.weight
-        return torch.maximum(self.weight, neighbours_mean(self.weight, self.box))
+        return self.interpolation.curvature(self.weight)
 
     def floored_weight(self, floor: float = 1e-3) -> torch.Tensor:
         """`curvature`, not below `floor` times its shell's mean (and positive everywhere)."""

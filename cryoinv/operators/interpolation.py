@@ -18,6 +18,7 @@ from cryoinv.errors import DeviceError, InputError
 from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, hermitian_weights, symmetrise
 
 from .gridding import gridding_window
+from .lumping import neighbours_mean
 from .slice_sums import BufferedSums, CompiledSums, SliceSums
 from .trilinear import insert_slices, insert_weights, slice_spectrum
 
@@ -61,6 +62,9 @@ class Interpolation(Protocol):
 
     def weight(self, inserted: torch.Tensor) -> torch.Tensor:
         """Weight K of an accumulator of weights."""
+
+    def curvature(self, weight: torch.Tensor) -> torch.Tensor:
+        """K as M-steps divide B by it."""
 
     def to_volume(self, spectrum: torch.Tensor) -> torch.Tensor:
         """From the statistics' space to a volume."""
@@ -143,6 +147,10 @@ class TrilinearInterpolation:
     def weight(self, inserted: torch.Tensor) -> torch.Tensor:
         r"""Weight :math:`K` of an accumulator of weights, in the weighted inner product."""
         return self.constant**2 * _riesz(inserted, self.box).real
+
+    def curvature(self, weight: torch.Tensor) -> torch.Tensor:
+        """K as M-steps divide B by it: K, since both are inserted alike and B/K is a mean of the data."""
+        return weight
 
     def to_volume(self, spectrum: torch.Tensor) -> torch.Tensor:
         """Volume (n, n, n) of a spectrum estimated on the padded grid (inverse transform, crop, correction).
@@ -239,6 +247,14 @@ class NufftInterpolation:
     def weight(self, inserted: torch.Tensor) -> torch.Tensor:
         r"""Weight :math:`K` of an accumulator of weights."""
         return self.n * _riesz(inserted, self.n).real
+
+    def curvature(self, weight: torch.Tensor) -> torch.Tensor:
+        """K as M-steps divide B by it: no less than the mean of the neighbours that B comes from.
+
+        B is spread over all coefficients but K over the nearest ones only: in a gap between slices K vanishes and B
+        does not, and B/K is beyond all bounds.
+        """
+        return torch.maximum(weight, neighbours_mean(weight, self.n))
 
     def to_volume(self, spectrum: torch.Tensor) -> torch.Tensor:
         """Volume (n, n, n) of a half-spectrum."""

@@ -69,7 +69,7 @@ def _flat(values: Tensor) -> np.ndarray:
 
 def _rows(values: Tensor) -> np.ndarray:
     """Complex rows (M, P) as real ones (M, 2P)."""
-    return _flat(values).reshape(len(values), -1)
+    return _flat(values).reshape(len(values), 2 * values.shape[1])
 
 
 def _coordinates(rotations: Tensor, pixels: Tensor, scale: float) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import torch
 
 from cryoinv.geometry import Poses
 from cryoinv.likelihood import FourierImages, known_pose_statistics
-from cryoinv.likelihood.lumping import neighbours_mean
+from cryoinv.operators.lumping import neighbours_mean
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import NufftInterpolation, TrilinearInterpolation
 from cryoinv.spaces.spectrum import symmetrise

@@ -48,16 +48,17 @@ class TestGaussian:
         s = statistics(scheme)
         bound = GaussianPrior().bind(s, context(scheme.n))
         x = ClosedForm()(s, bound)
-        torch.testing.assert_close(s.weight * x + bound.precision * x, s.data)
+        torch.testing.assert_close(s.curvature() * x + bound.precision * x, s.data)
 
     def test_closed_form_is_where_proximal_gradient_steps_lead(self, scheme):
         """Descent of <x, Kx>/2 - <B, x> and the prior's proximal in turn, from zero, know nothing of eq. 11."""
         s = statistics(scheme)
         bound = GaussianPrior().bind(s, context(scheme.n))
-        step = 1 / float(s.weight.max())
+        curvature = s.curvature()
+        step = 1 / float(curvature.max())
         proximal, x = bound.proximal(step), s.space.zero()
         for _ in range(150):
-            x = proximal(s.space.element(x.data - step * (s.weight * x.data - s.data)))
+            x = proximal(s.space.element(x.data - step * (curvature * x.data - s.data)))
         torch.testing.assert_close(ClosedForm()(s, bound), x.data, rtol=1e-12, atol=1e-12)
 
     def test_to_volume_and_from_volume_are_inverse(self, scheme):
