@@ -6,9 +6,9 @@ import torch
 
 from cryoinv.geometry import Poses
 from cryoinv.likelihood import FourierImages, known_pose_statistics
-from cryoinv.operators.lumping import neighbours_mean
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import NufftInterpolation, TrilinearInterpolation
+from cryoinv.operators.lumping import neighbours_mean
 from cryoinv.spaces.spectrum import symmetrise
 
 from .problems import ArrayParticles, random_volume, simulate
