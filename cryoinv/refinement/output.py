@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +142,7 @@ def summarise(
         "particle_diameter_angstrom": round(float(result.particle_diameter), 3),
         "symmetry": settings.symmetry,
         "ctf_applied": bool(settings.use_ctf and particles.has_ctf),
+        "settings": asdict(settings),
         "warnings": list(result.warnings),
     }
     if device.startswith("cuda"):

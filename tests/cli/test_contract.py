@@ -264,6 +264,23 @@ def test_evaluate_prints_one_json_object(cryoinv, refined, dataset):
     assert 2 * PIXEL_SIZE <= found["resolution_truth_05_masked_angstrom"] < 40
 
 
+def test_a_perfect_map_reaches_the_nyquist(cryoinv, refined, dataset, tmp_path):
+    perfect = tmp_path / "perfect"
+    shutil.copytree(refined, perfect)
+    shutil.copy(dataset / "truth.mrc", perfect / "map.mrc")
+    found = json.loads(cryoinv("evaluate", perfect, *truth(dataset), "--json").out)
+    assert found["reached_nyquist"] is True and found["resolution_truth_05_masked_reached_nyquist"] is True
+    assert found["resolution_truth_05_angstrom"] == 2 * PIXEL_SIZE
+
+
+def test_poses_in_the_input_are_not_used(cryoinv, refined, dataset, tmp_path):
+    outcome = cryoinv(
+        "refine", dataset / "truth.star", "--reference", dataset / "reference.mrc", *REFINE, "--output", tmp_path / "r"
+    )
+    assert outcome.code == 0, outcome.text
+    assert (tmp_path / "r" / "map.mrc").read_bytes() == (refined / "map.mrc").read_bytes()
+
+
 def test_evaluate_prints_a_table_and_draws(cryoinv, refined, dataset, tmp_path):
     outcome = cryoinv("evaluate", refined, *truth(dataset), "--particle-diameter", 120, "--figures", tmp_path / "f")
     assert outcome.code == 0, outcome.text
