@@ -1,10 +1,13 @@
 """Atomic models from PDB and mmCIF files."""
 
+import gzip
 import os
 import warnings
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +17,9 @@ from cryoinv.files import atomic_path, existing_file
 
 if TYPE_CHECKING:
     import gemmi
+
+_PDB_ENDS = ("END", "ENDMDL", "MASTER", "CONECT")  # none comes before the last atom of the first model
+_PDB_ATOMS = ("ATOM  ", "HETATM", "ANISOU")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +81,11 @@ def read_structure(path: str | os.PathLike[str]) -> AtomicModel:
     that have none; it takes over the occupancy of those dropped. Where residues of different names share a
     place, the code decides between them too. Atom names decide nothing.
 
+    A file cut short inside an atom's row is refused. One cut between two rows is read with an `InputWarning`
+    where it shows: a PDB file without END, ENDMDL, MASTER or CONECT, an mmCIF file without a final line break, or
+    without the ``#`` after its last category though it has such lines. It does not show in an mmCIF file that has
+    no ``#`` at all.
+
     Parameters
     ----------
     path : str or path-like
@@ -88,7 +99,13 @@ def read_structure(path: str | os.PathLike[str]) -> AtomicModel:
     Raises
     ------
     InputError
-        If the file is missing, empty, damaged, of another kind or holds no atoms.
+        If the file is missing, empty, damaged, of another kind or holds no atoms, or if it is cut short inside
+        an atom's row or, gzipped, anywhere.
+
+    Warns
+    -----
+    InputWarning
+        If the file may be cut short between two rows, or holds atoms of unknown element, which are left out.
 
     Examples
     --------
@@ -101,16 +118,27 @@ def read_structure(path: str | os.PathLike[str]) -> AtomicModel:
     import gemmi
 
     path = existing_file(path, "structure")
+    lines = _lines(path)
     try:
         structure = gemmi.read_structure(str(path), format=gemmi.CoorFormat.Detect)
         atoms = [kept for chain in (structure[0] if len(structure) else ()) for kept in _kept_atoms(chain)]
     except Exception as error:  # gemmi raises RuntimeError, ValueError, IndexError, UnicodeDecodeError, ...
-        raise InputError(f"{path}: not a PDB or mmCIF file ({str(error).splitlines()[0]})") from None
+        reason = str(error).splitlines()[0].removeprefix(f"{path}:")
+        raise InputError(f"{path}: not a PDB or mmCIF file, or a damaged or truncated one ({reason})") from None
+    doubt = ""
+    if structure.input_format == gemmi.CoorFormat.Pdb:
+        _check_last_pdb_line(path, lines)
+        doubt = _doubt_of_pdb(lines)
+    elif structure.input_format == gemmi.CoorFormat.Mmcif:
+        doubt = _doubt_of_mmcif(lines)
     known = [(atom, occupancy) for atom, occupancy in atoms if atom.element.atomic_number > 0]
     if not known:
         raise InputError(f"{path}: holds no atoms (is it a PDB or mmCIF file of coordinates?)")
     if len(known) < len(atoms):
         message = f"{path}: {len(atoms) - len(known)} of {len(atoms)} atoms are left out, of unknown element"
+        warnings.warn(message, InputWarning, stacklevel=2)
+    if doubt:
+        message = f"{path}: {doubt}: it may be cut short, {len(atoms)} atoms are read"
         warnings.warn(message, InputWarning, stacklevel=2)
     try:
         return AtomicModel(
@@ -122,6 +150,48 @@ def read_structure(path: str | os.PathLike[str]) -> AtomicModel:
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines of a text file, each with its line break, unpacked if it is gzipped."""
+    raw = path.read_bytes()
+    if raw.startswith(b"\x1f\x8b"):
+        try:
+            raw = gzip.decompress(raw)
+        except EOFError:
+            raise InputError(f"{path}: truncated, the gzipped data end before their end marker") from None
+        except (OSError, zlib.error) as error:
+            raise InputError(f"{path}: the gzipped data are damaged ({error})") from None
+    return [line.decode("latin-1") for line in raw.splitlines(keepends=True)]  # of bytes: breaks at \r and \n alone
+
+
+def _check_last_pdb_line(path: Path, lines: list[str]) -> None:
+    """Refuse a last line without a line break that is shorter than any other row of an atom."""
+    *others, last = lines
+    if last.endswith(("\r", "\n")) or not any(record.startswith(last[:6]) for record in _PDB_ATOMS):
+        return
+    shortest = min((len(line.rstrip()) for line in others if line.startswith(_PDB_ATOMS)), default=0)
+    if len(last.rstrip()) < shortest:
+        raise InputError(
+            f"{path}: truncated, its last line {len(lines)} is cut after {len(last)} characters, expected at least"
+            f" {shortest} as in other rows of atoms: {last.rstrip()!r}"
+        )
+
+
+def _doubt_of_pdb(lines: list[str]) -> str:
+    """Return what hints at a PDB file that is cut short, or nothing."""
+    ended = any(line[:6].rstrip().upper() in _PDB_ENDS for line in lines)
+    return "" if ended else f"no {', '.join(_PDB_ENDS[:-1])} or {_PDB_ENDS[-1]} record ends the PDB file"
+
+
+def _doubt_of_mmcif(lines: list[str]) -> str:
+    """Return what hints at an mmCIF file that is cut short, or nothing."""
+    last = next((line for line in reversed(lines) if line.strip()), "#")
+    if last.startswith("#"):
+        return ""
+    if any(line.rstrip() == "#" for line in lines):
+        return "no line # closes the last category of the mmCIF file, as others are closed"
+    return "" if last.endswith(("\r", "\n")) else "the last line of the mmCIF file has no line break"
 
 
 def _kept_atoms(chain: "gemmi.Chain") -> Iterator[tuple["gemmi.Atom", float]]:
@@ -186,6 +256,7 @@ def write_structure(path: str | os.PathLike[str], model: AtomicModel) -> None:
         raise InputError(f"{path}: a structure is written as .cif or .pdb")
     with atomic_path(path) as temporary:
         if ending == "cif":
-            structure.make_mmcif_document().write_file(str(temporary))
+            # The style closes each category by #, so that a file cut short shows.
+            structure.make_mmcif_document().write_file(str(temporary), gemmi.cif.WriteOptions(gemmi.cif.Style.Pdbx))
         else:
             structure.write_pdb(str(temporary))

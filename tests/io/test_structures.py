@@ -151,6 +151,95 @@ def test_files_of_another_kind(tmp_path, ending, kind):
     assert "\n" not in str(caught.value)
 
 
+PDB = "".join(atom(i, "CA", " ", "SER", i, float(i)) for i in range(1, 5))
+
+
+@pytest.mark.parametrize("length", [1, 4, 6, 40, 60, 77])
+def test_a_pdb_file_cut_inside_an_atom(tmp_path, length):
+    (tmp_path / "a.pdb").write_text(PDB + atom(5, "CA", " ", "SER", 5, 5.0)[:length])
+    with pytest.raises(InputError, match=r"a\.pdb: .*truncated"):
+        read_structure(tmp_path / "a.pdb")
+
+
+@pytest.mark.parametrize("end", ["", "TER\n", "TER\nHET"])
+def test_a_pdb_file_without_an_end(tmp_path, end):
+    (tmp_path / "a.pdb").write_text(PDB + end)
+    if end.endswith("HET"):
+        with pytest.raises(InputError, match="line 6 is cut after 3 characters"):
+            read_structure(tmp_path / "a.pdb")
+    else:
+        with pytest.warns(InputWarning, match=r"a\.pdb: no END.* may be cut short, 4 atoms"):
+            assert len(read_structure(tmp_path / "a.pdb")) == 4
+
+
+@pytest.mark.parametrize("end", ["END", "END   \n", "ENDMDL\n", "MASTER        0\n", "CONECT    1    2", "end\r\n\n"])
+def test_a_pdb_file_with_an_end(tmp_path, end):
+    (tmp_path / "a.pdb").write_text(PDB + end)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(read_structure(tmp_path / "a.pdb")) == 4
+
+
+TAGS = "id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id auth_seq_id Cartn_x Cartn_y Cartn_z"
+CIF = "data_x\n{}loop_\n" + "".join(f"_atom_site.{tag}\n" for tag in TAGS.split())
+CIF += "1 C CA . SER A 1 1.0 2.0 3.0\n2 C CA . SER A 2 1.0 2.0 4.0\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "doubt"),
+    [
+        (CIF.format(""), ""),
+        (CIF.format("") + "#", ""),
+        (CIF.format("#\n") + "# \n\n", ""),
+        (CIF.format("#\n"), "no line # closes"),
+        (CIF.format("")[:-1], "no line break"),
+        (CIF.format("")[:-3], "no line break"),
+    ],
+)
+def test_an_mmcif_file_cut_between_values(tmp_path, text, doubt):
+    (tmp_path / "a.cif").write_text(text)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert len(read_structure(tmp_path / "a.cif")) == 2
+    assert [doubt in str(warning.message) for warning in caught] == [True] * bool(doubt)
+
+
+@pytest.mark.parametrize("cut", [6, 20])
+def test_an_mmcif_file_cut_inside_an_atom(tmp_path, cut):
+    (tmp_path / "a.cif").write_text(CIF.format("")[:-cut])
+    with pytest.raises(InputError, match=r"a\.cif: .*truncated.*_atom_site"):
+        read_structure(tmp_path / "a.cif")
+
+
+@pytest.mark.parametrize("name", ["a.cif", "a.pdb"])
+def test_what_is_written_says_where_it_ends(tmp_path, name):
+    write_structure(tmp_path / name, example())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_structure(tmp_path / name)
+    lines = (tmp_path / name).read_text().splitlines(keepends=True)
+    (tmp_path / name).write_text("".join(lines[:-3]))
+    with pytest.warns(InputWarning, match="may be cut short, 28 atoms"):
+        read_structure(tmp_path / name)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 8, 9, 200])
+@pytest.mark.parametrize("name", ["a.cif", "a.pdb"])
+def test_truncated_gzip(tmp_path, name, cut):
+    write_structure(tmp_path / name, example())
+    packed = gzip.compress((tmp_path / name).read_bytes())
+    (tmp_path / f"{name}.gz").write_bytes(packed[:-cut])
+    with pytest.raises(InputError, match=rf"{name}\.gz: truncated, the gzipped"):
+        read_structure(tmp_path / f"{name}.gz")
+    (tmp_path / f"{name}.gz").write_bytes(packed[:100] + b"xxxxxxxx" + packed[108:])
+    with pytest.raises(InputError, match=rf"{name}\.gz: the gzipped data are damaged"):
+        read_structure(tmp_path / f"{name}.gz")
+    for content in (b"", b"\n"):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
+        with pytest.raises(InputError, match=rf"{name}\.gz: "):
+            read_structure(tmp_path / f"{name}.gz")
+
+
 def test_missing_empty_and_maps(tmp_path):
     with pytest.raises(InputError, match="no such structure"):
         read_structure(tmp_path / "a.pdb")
