@@ -94,12 +94,28 @@ class ParticleTable:
         return subset.astype(np.int64)
 
     def defocus(self) -> np.ndarray | None:
-        """Return defocus U, V in Å and their angle in degrees, shape (m, 3), or None if not in the file."""
+        """Return defocus U, V in Å and their angle in degrees, shape (m, 3), or None if not in the file.
+
+        Without ``rlnDefocusV`` it is U, and without the angle, which then says nothing, that is 0.
+        """
         first = self.column("rlnDefocusU")
         if first is None:
+            for name in ("rlnDefocusV", "rlnDefocusAngle"):
+                if name in self.particles:
+                    raise InputError(f"{self.path}: column {name} is there, but rlnDefocusU is missing")
             return None
         second = self.column("rlnDefocusV", first)
-        return np.stack([first, second, self.column("rlnDefocusAngle", np.zeros(len(self)))], axis=1)
+        angle = self.column("rlnDefocusAngle")
+        if angle is None:
+            differs = first != second
+            if differs.any():
+                row = int(np.argmax(differs))
+                raise InputError(
+                    f"{self.path}: column rlnDefocusAngle is missing, but rlnDefocusU and rlnDefocusV of row {row + 1}"
+                    f" differ ({first[row]:g} and {second[row]:g}): the direction of the astigmatism is not known"
+                )
+            angle = np.zeros(len(self))
+        return np.stack([first, second, angle], axis=1)
 
 
 def read_particle_table(path: str | os.PathLike[str]) -> ParticleTable:

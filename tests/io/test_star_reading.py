@@ -116,6 +116,24 @@ def test_entries_that_are_no_numbers(tmp_path, column, value):
     refuse(tmp_path, columns, f"{column} of row 3 is .*expected a finite number")
 
 
+def test_defocus_in_part(tmp_path):
+    columns = full_columns()
+    bare = {name: values for name, values in columns.items() if "Defocus" not in name}
+    for name in ("rlnDefocusV", "rlnDefocusAngle"):
+        refuse(tmp_path, bare | {name: columns[name]}, f"column {name} is there, but rlnDefocusU is missing")
+    astigmatic = bare | {"rlnDefocusU": [10000] * 4, "rlnDefocusV": [10000, 10000, 9900, 9800]}
+    refuse(tmp_path, astigmatic, r"rlnDefocusAngle is missing, but .* of row 3 differ \(10000 and 9900\)")
+
+
+@pytest.mark.parametrize("name", ["rlnDefocusV", "rlnDefocusAngle"])
+def test_defocus_without_astigmatism(tmp_path, name):
+    columns = full_columns() | {"rlnDefocusV": full_columns()["rlnDefocusU"]}
+    del columns[name]
+    defocus = read_particle_table(make_star(tmp_path / "a.star", columns)).defocus()
+    np.testing.assert_array_equal(defocus[:, 1], columns["rlnDefocusU"])
+    np.testing.assert_array_equal(defocus[:, 2], columns.get("rlnDefocusAngle", np.zeros(4)))
+
+
 def test_half_sets_other_than_1_and_2(tmp_path):
     columns = full_columns() | {"rlnRandomSubset": [1, 2, 3, 1]}
     refuse(tmp_path, columns, "rlnRandomSubset of row 3 is 3, expected 1 or 2")
