@@ -56,10 +56,12 @@ def _masked_maps(
 ) -> tuple[np.ndarray, np.ndarray, int, float]:
     """Two maps on one grid, under the mask, with box size and pixel size."""
     from cryoinv.io import read_array, read_volume, same_pixel_size
-    from cryoinv.io.checks import check_volume
+    from cryoinv.io.checks import check_varies, check_volume
 
     a, pixel_size = read_volume(first)
     b, other_pixel_size = read_volume(second)
+    check_varies(a, str(first))
+    check_varies(b, str(second))
     if a.shape != b.shape:
         raise InputError(f"{second}: has {len(b)} voxels a side, but {first} has {len(a)}")
     if not same_pixel_size(pixel_size, other_pixel_size):
@@ -74,4 +76,7 @@ def _masked_maps(
         raise InputError(
             f"{mask}: the mask's pixel size is {mask_pixel_size:.4g} Å, but {pixel_size:.4g} Å in {first}"
         )
-    return a * weights, b * weights, len(a), pixel_size
+    a, b = a * weights, b * weights
+    check_varies(a, f"{first}, under the mask {mask}")
+    check_varies(b, f"{second}, under the mask {mask}")
+    return a, b, len(a), pixel_size

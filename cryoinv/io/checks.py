@@ -66,3 +66,22 @@ def check_volume(volume: np.ndarray, name: str, cubic: bool = True) -> None:
         raise InputError(f"{name}: the volume contains {kind} ({count} of {volume.size} voxels not finite)")
     if low == high == 0:
         raise InputError(f"{name}: the volume is zero everywhere")
+
+
+def check_varies(volume: np.ndarray, name: str) -> None:
+    """Refuse a map of one value, in which there is nothing to compare or to project.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (nz, ny, nx)
+        Real and finite volume.
+    name : str
+        What to call it in the message, such as its path.
+
+    Raises
+    ------
+    InputError
+        If every voxel is the same.
+    """
+    if volume.min() == volume.max():
+        raise InputError(f"{name}: the map is constant, every voxel is {volume.min():g}")

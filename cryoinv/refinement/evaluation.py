@@ -261,9 +261,12 @@ def _matched_poses(estimated: Path, true: Path) -> tuple[Poses, Poses]:
 
 def _maps(estimated: Path, true: Path) -> tuple[np.ndarray, np.ndarray, float]:
     from cryoinv.io import read_volume, same_pixel_size
+    from cryoinv.io.checks import check_varies
 
     volume, pixel_size = read_volume(estimated)
     true_volume, true_pixel_size = read_volume(true)
+    check_varies(volume, str(estimated))
+    check_varies(true_volume, str(true))
     if volume.shape != true_volume.shape:
         raise InputError(f"{true}: has {len(true_volume)} voxels a side, but {estimated} has {len(volume)}")
     if not same_pixel_size(pixel_size, true_pixel_size):

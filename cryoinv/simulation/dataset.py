@@ -22,6 +22,7 @@ from cryoinv.io import (
     write_particles_star,
     write_volume,
 )
+from cryoinv.io.checks import check_varies
 from cryoinv.operators import low_pass
 from cryoinv.simulation.optics import CtfDistribution
 from cryoinv.simulation.particles import CONTRAST, SimulatedParticles, simulate_particles
@@ -232,8 +233,7 @@ def _check_map_options(box: float, max_shift: float, b_factor: float) -> None:
 
 def _resampled_map(path: Path, n: int, pixel_size: float) -> NDArray[np.float32]:
     volume, old_pixel_size = read_volume(path)
-    if volume.min() == volume.max():
-        raise InputError(f"{path}: the map is constant, every voxel is {volume.min():g}")
+    check_varies(volume, str(path))
     m = len(volume)
     outside = np.abs(np.arange(m) - m // 2) * old_pixel_size > n * pixel_size / 2
     squares = (volume - np.median(volume)).astype(np.float64) ** 2

@@ -1,11 +1,14 @@
 """Bad input: one clear message, a non-zero exit, nothing written."""
 
+import gzip
 import re
+import shutil
 
 import numpy as np
 import pytest
 
-from cryoinv.io import open_stack, read_volume, write_stack, write_volume
+from cryoinv.io import open_stack, read_volume, write_stack, write_structure, write_volume
+from cryoinv.simulation import demo_structure
 
 from .conftest import BOX, COUNT, PIXEL_SIZE, REFINE
 from .test_contract import snapshot
@@ -47,6 +50,14 @@ def rows_removed(path):
     path.write_text(re.sub(r"^.*@.*\n", "", text, flags=re.MULTILINE))
 
 
+def with_column(path, label):
+    """Add a column of zeros to a particle table without a CTF."""
+    lines = path.read_text().splitlines(keepends=True)
+    last = max(i for i, line in enumerate(lines) if line.startswith("_rln"))
+    lines[last] += f"_{label} #99\n"
+    path.write_text("".join(line.rstrip() + " 0\n" if "@" in line else line for line in lines))
+
+
 def only_one_particle(path):
     lines = path.read_text().splitlines(keepends=True)
     rows = [i for i, line in enumerate(lines) if "@" in line]
@@ -69,6 +80,7 @@ SPOILT = {
     "star is prose": (lambda d: (d / STAR).write_text("dear reader,\n"), [STAR]),
     "star without rows": (lambda d: rows_removed(d / STAR), [STAR, "no rows"]),
     "star without images": (lambda d: edit(d / STAR, "rlnImageName", "rlnImage"), [STAR, "rlnImageName"]),
+    "star with a defocus in part": (lambda d: with_column(d / STAR, "rlnDefocusV"), [STAR, "rlnDefocusU is missing"]),
     "stack missing": (lambda d: edit(d / STAR, "particles.mrcs", "else.mrcs"), [STAR, "else.mrcs"]),
     "index too large": (lambda d: edit(d / STAR, r"0*3@", "000099@"), [STAR, "99", STACK]),
     "index zero": (lambda d: edit(d / STAR, r"0*3@", "000000@"), [STAR, "000000@"]),
@@ -227,6 +239,35 @@ def test_simulate_refuses(content, options, words, cryoinv, structure, tmp_path)
     assert not (tmp_path / "out").exists()
 
 
+def written(path, lines):
+    """Write the demonstration's atoms, without what comes after some number of lines."""
+    write_structure(path, demo_structure())
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:lines]))
+
+
+def simulate(cryoinv, path, folder):
+    return cryoinv(
+        "simulate", path, "--box", BOX, "--pixel-size", PIXEL_SIZE, "--particles", 2, "--output", folder
+    )
+
+
+@pytest.mark.parametrize(("name", "cut"), [("m.cif", 20), ("m.pdb", 20), ("m.cif.gz", 20), ("m.pdb.gz", 1000)])
+def test_simulate_refuses_a_truncated_structure(name, cut, cryoinv, tmp_path):
+    written(tmp_path / name.removesuffix(".gz"), -2)
+    content = (tmp_path / name.removesuffix(".gz")).read_bytes()
+    (tmp_path / name).write_bytes((gzip.compress(content) if name.endswith(".gz") else content)[:-cut])
+    check_refused(simulate(cryoinv, tmp_path / name, tmp_path / "out"), [name, "truncated"])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["m.cif", "m.pdb"])
+def test_simulate_warns_of_a_structure_cut_between_atoms(name, cryoinv, tmp_path):
+    written(tmp_path / name, -50)
+    outcome = simulate(cryoinv, tmp_path / name, tmp_path / "out")
+    assert outcome.code == 0, outcome.text
+    assert f"{name}: no " in outcome.err and "may be cut short" in outcome.err and "Traceback" not in outcome.err
+
+
 def test_simulate_refuses_a_constant_map_by_name(cryoinv, tmp_path):
     write_volume(tmp_path / "flat.mrc", np.ones((BOX,) * 3), PIXEL_SIZE)
     outcome = cryoinv(
@@ -254,6 +295,11 @@ def test_evaluate_refuses(cryoinv, dataset, refined, copy, tmp_path):
     check_refused(evaluate(truth=tmp_path / "big.mrc"), ["big.mrc", "22"])
     write_volume(tmp_path / "fine.mrc", random(*(BOX,) * 3), PIXEL_SIZE / 2)
     check_refused(evaluate(truth=tmp_path / "fine.mrc"), ["fine.mrc", "3.5"])
+    write_volume(tmp_path / "flat.mrc", np.ones((BOX,) * 3), PIXEL_SIZE)
+    check_refused(evaluate(truth=tmp_path / "flat.mrc"), ["flat.mrc", "constant", "every voxel is 1"])
+    run = shutil.copytree(refined, tmp_path / "run")
+    write_volume(run / "map.mrc", np.ones((BOX,) * 3), PIXEL_SIZE)
+    check_refused(evaluate(folder=run), ["run/map.mrc", "constant"])
     check_refused(evaluate(options=["--symmetry", "X"]), ["X"])
     check_refused(evaluate(options=["--particle-diameter", "0"]), ["diameter"])
 
@@ -267,6 +313,17 @@ def test_fsc_refuses(cryoinv, dataset, tmp_path):
     check_refused(cryoinv("fsc", truth, tmp_path / "fine.mrc"), ["fine.mrc", "3.5"])
     check_refused(cryoinv("fsc", truth, truth, "--mask", tmp_path / "big.mrc"), ["big.mrc", "mask"])
     check_refused(cryoinv("fsc", truth, truth, "--mask", tmp_path / "fine.mrc"), ["fine.mrc", "mask", "3.5"])
+    write_volume(tmp_path / "flat.mrc", np.ones((BOX,) * 3), PIXEL_SIZE)
+    check_refused(cryoinv("fsc", truth, tmp_path / "flat.mrc"), ["flat.mrc", "constant", "every voxel is 1"])
+    check_refused(cryoinv("fsc", tmp_path / "flat.mrc", truth), ["flat.mrc", "constant"])
+    corner, elsewhere = np.zeros((2, BOX, BOX, BOX))
+    corner[0, 0, 0] = elsewhere[5, 5, 5] = 1
+    write_volume(tmp_path / "corner.mrc", corner, PIXEL_SIZE)
+    write_volume(tmp_path / "mask.mrc", elsewhere, PIXEL_SIZE)
+    check_refused(
+        cryoinv("fsc", truth, tmp_path / "corner.mrc", "--mask", tmp_path / "mask.mrc"),
+        ["corner.mrc, under the mask", "mask.mrc", "constant"],
+    )
     check_refused(cryoinv("fsc", truth, truth, "--csv", truth), ["truth.mrc", "input"])
     check_refused(
         cryoinv("fsc", truth, truth, "--csv", tmp_path / "c.csv", "--figure", tmp_path / "c.bmp"), ["c.bmp"]
