@@ -112,7 +112,7 @@ class ParticleTable:
                 row = int(np.argmax(differs))
                 raise InputError(
                     f"{self.path}: column rlnDefocusAngle is missing, but rlnDefocusU and rlnDefocusV of row {row + 1}"
-                    f" differ ({first[row]:g} and {second[row]:g}): the direction of the astigmatism is not known"
+                    f" differ ({first[row]:.9g} and {second[row]:.9g}): the direction of the astigmatism is not known"
                 )
             angle = np.zeros(len(self))
         return np.stack([first, second, angle], axis=1)
