@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import torch
@@ -247,3 +248,74 @@ class CTF(Multiplier):
         if values.is_complex() or not torch.isfinite(values).all():
             raise InputError("CTF must have real and finite values")
         super().__init__(space, values if space.count is not None else values.reshape(space.box_shape))
+
+    @classmethod
+    def from_parameters(
+        cls,
+        space: HermitianSpace,
+        defocus_u: ArrayLike,
+        defocus_v: ArrayLike,
+        defocus_angle: ArrayLike,
+        voltage_kv: ArrayLike,
+        spherical_aberration_mm: ArrayLike,
+        amplitude_contrast: ArrayLike,
+        phase_shift_deg: ArrayLike = 0.0,
+        b_factor: ArrayLike = 0.0,
+    ) -> Self:
+        r"""CTF from what the microscope tells, :math:`c(f) = \sin(\chi(f) + \varphi + \arcsin Q)\, e^{-B f^2/4}`.
+
+        Formula and sign are those of `ctf_values`; box and pixel size, type and device are those of the space.
+
+        Parameters
+        ----------
+        space : HermitianSpace
+            Stack of m image transforms, or a single one; its `pixel_size` is in Å.
+        defocus_u, defocus_v : float or array, shape (m,)
+            Largest and smallest defocus, in Å; underfocus is positive.
+        defocus_angle : float or array, shape (m,)
+            Direction of `defocus_u` in degrees, from the x axis towards y.
+        voltage_kv : float or array, shape (m,)
+            Acceleration voltage in kV.
+        spherical_aberration_mm : float or array, shape (m,)
+            In mm.
+        amplitude_contrast : float or array, shape (m,)
+            Fraction Q, 0 to 1.
+        phase_shift_deg : float or array, shape (m,)
+            Of a phase plate, in degrees.
+        b_factor : float or array, shape (m,)
+            Of the envelope, in Å^2.
+
+        Returns
+        -------
+        CTF
+            One CTF per image; one for all images if all parameters are numbers.
+
+        Raises
+        ------
+        InputError
+            If a parameter is not finite or out of range, or there is not one value per image.
+
+        Examples
+        --------
+        >>> from cryoinv.spaces import HermitianSpace
+        >>> space = HermitianSpace(64, ndim=2, pixel_size=1.5, count=2)
+        >>> ctf = CTF.from_parameters(space, [12000, 15000], [11500, 14200], 30, 300, 2.7, 0.1)
+        >>> round(float(ctf(space.one()).data[1, 0, 0].real), 4)
+        0.1
+        """
+        if space.box_ndim != 2:
+            raise InputError(f"CTF needs a space of image transforms, got {space}")
+        values = ctf_values(
+            space.n,
+            space.pixel_size,
+            defocus_u,
+            defocus_v,
+            defocus_angle,
+            voltage_kv,
+            spherical_aberration_mm,
+            amplitude_contrast,
+            phase_shift_deg,
+            b_factor,
+            device=space.device,
+        )
+        return cls(space, values)

@@ -132,6 +132,27 @@ def test_operator_refuses_what_does_not_fit():
         CTF(space, values * np.nan)
 
 
+@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_operator_from_parameters_takes_the_rest_from_the_space(name, dtype):
+    space = HermitianSpace(9, 2, pixel_size=1.7, dtype=dtype, count=3)
+    single, several = parameters(name), {**parameters(name), "defocus_u": np.array([12000.0, 15000.0, 9000.0])}
+    for p in (single, several):
+        got, expected = CTF.from_parameters(space, **p), CTF(space, ctf_values(9, 1.7, **p))
+        assert got.domain == got.range == space
+        assert got.values.dtype == space.real_dtype
+        assert torch.equal(got.values, expected.values)
+    one = space.with_count(None)
+    assert torch.equal(CTF.from_parameters(one, **single).values, CTF(one, ctf_values(9, 1.7, **single)).values)
+
+
+def test_operator_from_parameters_refuses_what_does_not_fit():
+    with pytest.raises(InputError, match="shape"):
+        CTF.from_parameters(HermitianSpace(8, 2, count=3), **{**parameters("plain"), "defocus_u": np.ones(2)})
+    with pytest.raises(InputError, match="image transforms"):
+        CTF.from_parameters(HermitianSpace(8, 3), **parameters("plain"))
+
+
 STAR = """
 data_optics
 
