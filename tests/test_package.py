@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +51,10 @@ def test_import_leaves_print_options_alone():
         "print(a == np.get_printoptions())"
     )
     assert fresh(code).strip() == "True"
+
+
+@pytest.mark.parametrize("how", ["not-found", "none"])
+def test_training_code_needs_neither_numba_nor_finufft_nor_pandas(how):
+    script = Path(__file__).with_name("training_alone.py")
+    done = subprocess.run([sys.executable, script, how], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

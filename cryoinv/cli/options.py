@@ -26,11 +26,14 @@ def set_threads(count: int | None) -> None:
     if count is None:
         return
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    if "numba" not in sys.modules:
+    if sys.modules.get("numba") is None:
         os.environ.update(dict.fromkeys(names, str(count)))
-    import numba
     import torch
 
     torch.set_num_threads(count)
+    try:
+        import numba
+    except ModuleNotFoundError:  # torch does the work then
+        return
     most: int = vars(numba.config)["NUMBA_NUM_THREADS"]
     numba.set_num_threads(min(count, most))

@@ -1,5 +1,6 @@
 """From image names such as ``000017@Extract/job012/a.mrcs`` to files, and back."""
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,21 +59,28 @@ def split_image_names(names: "pd.Series | np.ndarray", where: str) -> ImageNames
     >>> names.files, names.file_index.tolist(), names.sections.tolist()
     (['a.mrcs', 'b.mrcs'], [0, 1, 0], [1, 0, 0])
     """
-    import pandas as pd
-
-    text = pd.Series(names, dtype="str").reset_index(drop=True)
-    parts = text.str.partition("@")
-    single = (parts[1] == "").to_numpy()
-    files = parts[2].where(~single, parts[0])
-    numbers = pd.to_numeric(parts[0].where(~single, "1"), errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    wrong = ~((numbers >= 1) & (numbers == np.floor(numbers)) & (numbers < 2**53)) | (files == "").to_numpy()
+    given = np.asarray(names, dtype=object).tolist()
+    parts = [(name if isinstance(name, str) else "").partition("@") for name in given]
+    files = [last if at else first for first, at, last in parts]
+    numbers = np.array([_number(first) if at else 1.0 for first, at, _ in parts], dtype=np.float64)
+    empty = np.array([file == "" for file in files], dtype=bool)
+    wrong = ~((numbers >= 1) & (numbers == np.floor(numbers)) & (numbers < 2**53)) | empty
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(
-            f"{where}: image name {text[row]!r} of row {row + 1} is not 'index@file' with the index from 1"
+            f"{where}: image name {given[row]!r} of row {row + 1} is not 'index@file' with the index from 1"
         )
-    codes, unique = pd.factorize(files)
-    return ImageNames([str(file) for file in unique], codes.astype(np.int64), numbers.astype(np.int64) - 1)
+    codes: dict[str, int] = {}
+    file_index = np.array([codes.setdefault(file, len(codes)) for file in files], dtype=np.int64)
+    return ImageNames(list(codes), file_index, numbers.astype(np.int64) - 1)
+
+
+def _number(text: str) -> float:
+    """Return the number, NaN if it is none; Python's ``1_0`` is none."""
+    try:
+        return math.nan if "_" in text else float(text)
+    except ValueError:
+        return math.nan
 
 
 def rename_files(names: "pd.Series", files: list[str], file_index: np.ndarray) -> np.ndarray:

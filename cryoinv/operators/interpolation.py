@@ -20,7 +20,7 @@ from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, hermitian_weigh
 from .gridding import gridding_window
 from .lumping import neighbours_mean
 from .slice_sums import BufferedSums, CompiledSums, SliceSums
-from .trilinear import insert_slices, insert_weights, slice_spectrum
+from .trilinear import has_compiled_kernel, insert_slices, insert_weights, slice_spectrum
 
 __all__ = ["Interpolation", "NufftInterpolation", "TrilinearInterpolation", "interpolation_scheme"]
 
@@ -138,7 +138,9 @@ class TrilinearInterpolation:
 
     def slice_sums(self, device: torch.device) -> SliceSums:
         """Empty sums of slices and weights that live on `device`."""
-        return CompiledSums(self.box, self.padding) if device.type == "cpu" else BufferedSums(self)
+        if device.type == "cpu" and has_compiled_kernel():
+            return CompiledSums(self.box, self.padding)
+        return BufferedSums(self)
 
     def data(self, inserted: torch.Tensor) -> torch.Tensor:
         r"""Data term :math:`B` of an accumulator of slices, in the weighted inner product."""

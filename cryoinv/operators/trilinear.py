@@ -5,16 +5,19 @@ padding factor. Points with negative :math:`k_x` are read from their Hermitian m
 entries as plain pairs of real numbers; weights of an inner product are the business of the caller.
 
 Two implementations stand side by side: the readable one in this file (torch, any device, differentiable in the
-rotations too) and a compiled one for the CPU in `trilinear_numba`, of which this one is the oracle.
+rotations too) and a compiled one for the CPU in `trilinear_numba`, of which this one is the oracle. Where numba is
+absent this one does all the work.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 
-__all__ = ["insert_slices", "insert_weights", "slice_spectrum"]
+__all__ = ["has_compiled_kernel", "insert_slices", "insert_weights", "slice_spectrum"]
 
 _POINTS_PER_CHUNK = 1 << 20  # bounds the (8 neighbours x points) temporaries of the readable version
 
@@ -39,7 +42,8 @@ def slice_spectrum(
     scale : float
         Padding factor :math:`s`: steps of the spectrum's grid per step of the image's.
     compiled : bool, optional
-        Use the compiled kernel; by default wherever it applies (CPU tensors, fixed rotations).
+        Use the compiled kernel; by default wherever it applies (numba, CPU tensors,
+        fixed rotations).
 
     Returns
     -------
@@ -140,10 +144,19 @@ def insert_weights(
     return total
 
 
+@cache
+def has_compiled_kernel() -> bool:
+    """Whether numba is installed; one that is but does not load is an error, not a reason to be slow in silence."""
+    try:
+        return find_spec("numba") is not None
+    except (ImportError, ValueError):  # a finder refuses it, or a stand-in without a spec
+        return False
+
+
 def _use_compiled(tensor: torch.Tensor, rotations: torch.Tensor, wanted: bool | None) -> bool:
-    possible = tensor.device.type == "cpu" and not rotations.requires_grad
+    possible = tensor.device.type == "cpu" and not rotations.requires_grad and has_compiled_kernel()
     if wanted and not possible:
-        raise ValueError("the compiled kernel needs CPU tensors and rotations without gradient")
+        raise ValueError("the compiled kernel needs numba, CPU tensors and rotations without gradient")
     return possible if wanted is None else wanted
 
 
