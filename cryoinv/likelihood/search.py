@@ -141,6 +141,11 @@ class LocalSearch:
     reach : float
         Radius of ball and disc in steps.
 
+    Raises
+    ------
+    InputError
+        If a lattice has no width in some direction.
+
     Examples
     --------
     >>> from cryoinv.geometry import Poses
@@ -161,6 +166,8 @@ class LocalSearch:
         self.centres, self.pixel_size, self.max_shift_pixels = moments.poses, pixel_size, max_shift_pixels
         self.rotation_cells = step * square_root(moments.rotation_covariance)
         self.shift_cells = step / pixel_size * square_root(moments.shift_covariance)
+        if not all((np.linalg.det(cells) > 0).all() for cells in (self.rotation_cells, self.shift_cells)):
+            raise InputError("a local search needs a step and standard deviations > 0 in every direction, found 0")
         # A lattice of one degree, whatever is in the tangent space.
         self._directions = np.rad2deg(rotation_vectors(tangent_ball(1.0, reach)))
         self._lattice = translation_grid(0.0 if max_shift_pixels == 0 else reach)

@@ -86,6 +86,9 @@ class RefinementSettings:
         for name in ("max_shift", "join_below"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}, expected zero or more Å")
+        for name in ("local_step", "local_reach"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)}, expected a positive number")
         for name in ("initial_lowpass", "particle_diameter"):
             value = getattr(self, name)
             if value is not None and not value > 0:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from cryoinv.errors import InputError
 from cryoinv.geometry import PointGroup, Poses, SO3Grid
 from cryoinv.likelihood import ExhaustiveSearch, FourierImages, LocalSearch, MarginalLikelihood, PoseMoments
 from cryoinv.noise import RadialGaussianNoise
@@ -106,3 +107,9 @@ def test_a_search_is_not_changed_by_the_likelihoods_it_is_used_in():
         used = MarginalLikelihood(images, noise, local, symmetry=PointGroup("C3")).search
         assert used.log_prior_of(0) == pytest.approx(before + np.log(3))
     assert local.log_prior_of(0) == before
+
+
+@pytest.mark.parametrize("widths", [(0.0, 1.0), (1.0, 0.0)], ids=["orientations", "shifts"])
+def test_a_lattice_without_width_is_refused(widths):
+    with pytest.raises(InputError, match="standard deviations > 0"):
+        LocalSearch(present(np.eye(3)[None], None, *widths), 1.0)

@@ -249,3 +249,9 @@ def test_a_reference_of_something_else_is_said(caplog):
             RadialGaussianNoise.white(1.0, N // 2 + 1), TrilinearInterpolation(N), 5.0, PointGroup("C1"), 0.0,
         )
     assert scale.gain < 0.1 and "no better than no signal" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["local_step", "local_reach"])
+def test_a_local_lattice_of_no_size_is_refused(name):
+    with pytest.raises(InputError, match=f"{name} is 0"):
+        RefinementSettings(**{name: 0.0})
