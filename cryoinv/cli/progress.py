@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cryoinv.cli.reporting import say
 from cryoinv.refinement import RefinementObserver
+from cryoinv.refinement.schedule import STAGES
 
 __all__ = ["Progress", "RefinementProgress"]
 
@@ -121,7 +122,7 @@ class RefinementProgress(RefinementObserver):
     def iteration(self, record: dict) -> None:
         """Say where the refinement is."""
         self.also.iteration(record)
-        search = "global" if record["stage"] == 0 else "local"
+        search = STAGES[record["stage"]]
         say(
             f"iteration {record['iteration']:2d}: {search} search {record['search_degrees']:.3g}°, "
             f"half-maps {record['resolution_half_0143_angstrom']:.2f} Å "

@@ -27,7 +27,7 @@ def refine(
     no_ctf: NoCtf = False,
     initial_lowpass: Annotated[float, typer.Option(help="Å the reference is low-passed to.")] = 30.0,
     symmetry: Symmetry = "C1",
-    max_iterations: Annotated[int, typer.Option(min=1, help="At most so many, and a final one.")] = 20,
+    max_iterations: Annotated[int, typer.Option(min=1, help="At most so many, and a final one.")] = 30,
     noise_estimation: Annotated[str, typer.Option(help="unmasked, or masked as in RELION.")] = "unmasked",
     signal_extent: Annotated[
         str, typer.Option(help="Where the prior expects signal: sphere, or box as in RELION.")

@@ -10,9 +10,9 @@ import torch
 
 from cryoinv.geometry import Poses
 
-from .candidates import Candidates, candidate_sums, score_candidates, significant_pair
-from .exhaustive import SharedGrid
+from .candidates import Candidates, candidate_sums, score_candidates, significant
 from .fine_grid import FineGrid
+from .grid_summary import NEIGHBOURHOOD
 from .moments import PoseMoments, moments_about
 from .posterior import PoseWeights
 from .scores import ImageTerms, image_terms, shift_table
@@ -33,12 +33,13 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
     """Score the grid, then the children of each particle's significant poses; these are weighed and inserted."""
     assert search.oversampling is not None
     share, most = search.oversampling.significance, search.oversampling.max_orientations
-    grid = SharedGrid.build(search, step.interpolation, step.prepared, step.pixels)
+    grid = step.shared_grid(search)
     children = search.child_translations()
     table = shift_table(step.pixels, step.images.n, children, step.images.dtype)
     log_prior = search.log_rotation_prior[0] + search.log_translation_prior[0] - np.log(8 * children.shape[1])
     fine = FineGrid(step, search) if FineGrid.fits(step, search) else None
     cell = (search.spacing_degrees * np.eye(3), search.translation_step / 2 * np.eye(2))
+    order = torch.as_tensor(grid.order, device=step.images.device)
     summaries, last = [], None
     for group, block in step.images.group_blocks(indices, min(_BLOCK, step.block_size(search))):
         terms = image_terms(step.images, step.noise, group, block, step.count)
@@ -46,14 +47,17 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
             fine.close(step, last.group, last.precision)
         last = terms
         chosen = Candidates([], [], [], [float(log_prior)] * len(block))
-        for weights in grid.posterior(terms).weights:
-            orientations, translations = significant_pair(weights, share, most)
+        posterior = grid.posterior(terms)
+        for orientation_mass, translation_mass in zip(posterior.orientations, posterior.translations, strict=True):
+            orientations = order[significant(orientation_mass, share, most)].sort().values
+            translations = significant(translation_mass, share, len(translation_mass))
             chosen.rotations.append(search.child_rotations(orientations.cpu().numpy()).reshape(-1, 3, 3))
             chosen.translations.append(children[translations.cpu().numpy()].reshape(-1, 2))
             chosen.tables.append(table[translations].flatten(0, 1))
             if fine is not None:
                 chosen.rows.append(FineGrid.rows(orientations))
-        summaries.append(_weigh(step, block, terms, chosen, 3 * search.spacing_degrees, [cell] * len(block), fine))
+        within = NEIGHBOURHOOD * search.spacing_degrees
+        summaries.append(_weigh(step, block, terms, chosen, within, [cell] * len(block), fine))
     if fine is not None and last is not None:
         fine.close(step, last.group, last.precision)
     return PosteriorSummary.concatenate(summaries)

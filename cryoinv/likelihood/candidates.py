@@ -11,7 +11,7 @@ import torch
 from .posterior import PoseWeights, normalise
 from .scores import ImageTerms, as_real
 
-__all__ = ["Candidates", "candidate_sums", "score_candidates", "significant_pair"]
+__all__ = ["Candidates", "candidate_sums", "score_candidates", "significant"]
 
 
 @dataclass
@@ -155,7 +155,3 @@ def significant(mass: torch.Tensor, share: float, most: int) -> torch.Tensor:
     below = torch.cumsum(top, 0) < share * float(mass.sum())
     return index[: int(below.sum()) + 1].sort().values
 
-
-def significant_pair(weights: torch.Tensor, share: float, most: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Significant orientations, at most `most`, and translations of one image's table (T, O)."""
-    return significant(weights.sum(0), share, most), significant(weights.sum(1), share, len(weights))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from cryoinv.operators.interpolation import Interpolation
 from .accumulator import SliceAccumulator
 from .candidate_pass import local_pass, oversampled_pass
 from .candidates import Candidates
-from .exhaustive import SharedGrid
+from .exhaustive import GridPosterior, SharedGrid
+from .grid_summary import NEIGHBOURHOOD, grid_moments, merged_summary
 from .images import FourierImages
+from .paired_grid import PairedGrid
 from .posterior import PoseWeights
 from .scores import ImageTerms, image_terms
 from .search import ExhaustiveSearch, LocalSearch
@@ -71,7 +73,6 @@ class Expectation:
         self, search: ExhaustiveSearch | LocalSearch, indices: np.ndarray
     ) -> tuple[SliceAccumulator, PosteriorSummary]:
         """Go through the particles; return the sums and the summaries."""
-        self.pixels = self.images.disc.pixels[: self.count]
         self.accumulator = SliceAccumulator(
             self.interpolation, self.images.disc, self.symmetry, self.noise.sigma2.shape[0], self.gradient
         )
@@ -88,76 +89,82 @@ class Expectation:
     def _exhaustive(self, search: ExhaustiveSearch, indices: np.ndarray) -> PosteriorSummary:
         parts = self._orientation_parts(search)
         if len(parts) == 1:
-            return self._shared_pass(parts[0], indices, None)
+            return self._shared_pass(parts[0], indices, search.spacing_degrees)
         # The evidence of the whole grid is needed before any part's weights: two passes over the parts.
         evidence = np.stack([self._evidence(part, indices) for part in parts], 1)
-        total = np.logaddexp.reduce(evidence, axis=1)
+        share = np.exp(evidence - np.logaddexp.reduce(evidence, axis=1)[:, None])
         summaries = [
-            self._shared_pass(part, indices, np.exp(evidence[:, c] - total)) for c, part in enumerate(parts)
+            self._shared_pass(part, indices, search.spacing_degrees, share[:, c], first=c == 0)
+            for c, part in enumerate(parts)
         ]
         by_particle = np.argsort(indices, kind="stable")  # the order of summaries
-        return _merge(summaries, np.exp(evidence - total[:, None])[by_particle])
+        within = NEIGHBOURHOOD * search.spacing_degrees
+        return merged_summary(summaries, share[by_particle], within, self.symmetry)
 
     def _shared_pass(
         self,
         search: ExhaustiveSearch,
         indices: np.ndarray,
-        share: np.ndarray | None,
+        spacing_degrees: float,
+        share: np.ndarray | None = None,
+        first: bool = True,
     ) -> PosteriorSummary:
-        """Weigh and accumulate one part of the grid, which holds `share` of each particle's posterior."""
-        grid = SharedGrid.build(search, self.interpolation, self.prepared, self.pixels)
+        """Weigh and accumulate one part of the grid, which holds `share` of each particle's posterior.
+
+        The images themselves are counted in the `first` part.
+        """
+        grid = self.shared_grid(search)
         place = {int(i): p for p, i in enumerate(indices)}
         summaries, sums = [], None
         for group, block in self.images.group_blocks(indices, self.block_size(search)):
             terms = image_terms(self.images, self.noise, group, block, self.count)
             if sums is None or sums.group != group:
                 self._close_group(grid, sums)
-                sums = _GroupSums(group, grid.slices, terms.precision)
+                sums = _GroupSums(group, grid, terms.precision)
             posterior = grid.posterior(terms)
-            summaries.append(self.summary(block, posterior, terms.constant, *grid.poses(posterior.best)))
+            summary = self.summary(block, posterior.summary, terms.constant, *grid.poses(posterior.summary.best))
+            moments = grid_moments(grid, posterior, spacing_degrees, self.images.pixel_size, self.symmetry)
+            summaries.append(replace(summary, moments=moments))
             if share is not None:
-                rows = [place[int(i)] for i in block]
-                posterior.weights *= torch.as_tensor(share[rows]).to(posterior.weights)[:, None, None]
-            if share is None or search is self._first_part:
+                posterior = posterior.scaled(torch.as_tensor(share[[place[int(i)] for i in block]]))
+            if first:
                 self.accumulator.add_images(group, terms.power, len(block))
-            if self.sums:
-                sums.add(grid, posterior.weights, terms, self.images.mask is not None)
-            if share is None or search is self._first_part:
                 self.report(len(block))
+            if self.sums:
+                sums.add(posterior, terms, self.images.mask is not None)
         self._close_group(grid, sums)
         return PosteriorSummary.concatenate(summaries)
+
+    def shared_grid(self, search: ExhaustiveSearch) -> SharedGrid:
+        """Slices of all orientations of a search, halved where they are paired."""
+        kind = SharedGrid if search.pairs is None else PairedGrid
+        return kind(search, self.interpolation, self.prepared, self.pixels)
 
     def _close_group(self, grid: SharedGrid, sums: _GroupSums | None) -> None:
         if sums is not None and self.sums:
             self.accumulator.add_slices(
                 sums.group,
-                grid.search.rotations,
+                grid.slice_rotations,
                 grid.slices,
-                sums.data,
-                sums.weight,
+                grid.data(sums.inserted),
+                sums.inserted.weights(),
                 sums.precision,
-                sums.scored,
+                None if sums.scored is None else grid.data(sums.scored),
             )
 
     def _evidence(self, search: ExhaustiveSearch, indices: np.ndarray) -> np.ndarray:
-        grid = SharedGrid.build(search, self.interpolation, self.prepared, self.pixels)
+        grid = self.shared_grid(search)
         evidence: dict[int, float] = {}
         for group, block in self.images.group_blocks(indices, self.block_size(search)):
             posterior = grid.posterior(image_terms(self.images, self.noise, group, block, self.count))
-            evidence |= zip(block.tolist(), posterior.log_evidence.tolist(), strict=True)
+            evidence |= zip(block.tolist(), posterior.summary.log_evidence.tolist(), strict=True)
         return np.array([evidence[int(i)] for i in indices])
 
     def _orientation_parts(self, search: ExhaustiveSearch) -> list[ExhaustiveSearch]:
         """Split the grid so that one part's slices and sums fit into half the budget."""
-        bytes_each = self.count * 28 * (2 if self.images.dtype == torch.float64 else 1)
-        parts = -(-len(search.rotations) * bytes_each // (self.memory_bytes // 2))
-        pieces = (
-            [search]
-            if parts <= 1
-            else [search.part(p) for p in np.array_split(np.arange(len(search.rotations)), parts)]
-        )
-        self._first_part = pieces[0]
-        return pieces
+        bytes_each = self.count * 36 * (2 if self.images.dtype == torch.float64 else 1)
+        slices = len(search.rotations) // (1 if search.pairs is None else 2)
+        return search.parts(-(-slices * bytes_each // (self.memory_bytes // 2)))
 
     def block_size(self, search: ExhaustiveSearch) -> int:
         """Images whose score table fits into half the budget."""
@@ -191,6 +198,11 @@ class Expectation:
         slices = self.interpolation.slices(self.prepared, rotations, self.pixels)
         return list(slices.split([len(own) for own in candidates.rotations]))
 
+    @property
+    def pixels(self) -> torch.Tensor:
+        """Pixels (P, 2) that are scored."""
+        return self.images.disc.pixels[: self.count]
+
     def report(self, particles: int) -> None:
         """Tell the callback of particles done."""
         if self.callback is not None:
@@ -198,33 +210,15 @@ class Expectation:
 
 
 class _GroupSums:
-    """Sums per orientation over the images of one optics group."""
+    """Sums per slice over the images of one optics group."""
 
-    def __init__(self, group: int, slices: torch.Tensor, precision: torch.Tensor):
-        self.group, self.precision = group, precision
-        self.data, self.weight = torch.zeros_like(slices), torch.zeros_like(slices.real)
-        self.scored: torch.Tensor | None = None
+    def __init__(self, group: int, grid: SharedGrid, precision: torch.Tensor):
+        self.group, self.grid, self.precision = group, grid, precision
+        self.inserted, self.scored = grid.new_sums(), None
 
-    def add(self, grid: SharedGrid, weights: torch.Tensor, terms: ImageTerms, masked: bool) -> None:
-        self.data += grid.sums(weights, terms.inserted)
-        self.weight += grid.weight_sums(weights, terms.weight)
+    def add(self, posterior: GridPosterior, terms: ImageTerms, masked: bool) -> None:
+        self.grid.add_data(self.inserted, posterior, terms.inserted)
+        self.grid.add_weights(self.inserted, posterior, terms.weight)
         if masked:
-            scored = grid.sums(weights, terms.scored)
-            self.scored = scored if self.scored is None else self.scored + scored
-
-
-def _merge(parts: list[PosteriorSummary], share: np.ndarray) -> PosteriorSummary:
-    """Summary over a whole grid from those of its parts, which hold `share` (m, parts) of the posterior."""
-    highest = np.stack([p.max_probability for p in parts], 1) * share
-    best = highest.argmax(1)
-    rows = np.arange(len(best))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        surprise = np.where(share > 0, -np.log(share), 0.0)
-    entropy = (share * (np.stack([p.entropy for p in parts], 1) + surprise)).sum(1)
-    mean = (share**2 * np.stack([p.mean_probability for p in parts], 1)).sum(1)
-    rotations = np.stack([p.poses.rotations for p in parts], 1)[rows, best]
-    shifts = np.stack([p.poses.shifts for p in parts], 1)[rows, best]
-    evidence = np.logaddexp.reduce(np.stack([p.log_likelihood for p in parts], 1), axis=1)
-    return PosteriorSummary(
-        parts[0].indices, Poses(rotations, shifts), highest[rows, best], entropy, mean, evidence
-    )
+            self.scored = self.scored or self.grid.new_sums()
+            self.grid.add_data(self.scored, posterior, terms.scored)

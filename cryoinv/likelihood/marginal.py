@@ -16,7 +16,6 @@ from cryoinv.spaces.backend import odl
 from cryoinv.spaces.base import BoxElement
 
 from .accumulator import SliceAccumulator
-from .exhaustive import SharedGrid
 from .expectation import Expectation
 from .images import FourierImages
 from .scores import image_terms
@@ -173,14 +172,13 @@ class MarginalLikelihood(odl.functionals.Functional):
         """
         if not isinstance(self.search, ExhaustiveSearch) or self.search.oversampling is not None:
             raise InputError("the table of a posterior needs an ExhaustiveSearch without oversampling")
-        prepared = self.interpolation.prepare(self._volume(volume))
-        grid = SharedGrid.build(
-            self.search, self.interpolation, prepared, self.images.disc.pixels[: self.count]
-        )
-        batch = np.asarray(batch)
+        step = self._step(volume)
+        grid = step.shared_grid(self.search)
+        batch, place = np.asarray(batch), np.argsort(grid.order)
         table = None
         for group, block in self.images.group_blocks(batch, len(batch)):
-            weights = grid.posterior(image_terms(self.images, self.noise, group, block, self.count)).weights
+            found = grid.posterior(image_terms(self.images, self.noise, group, block, self.count))
+            weights = torch.stack([grid.masses(found, image, place) for image in range(len(block))])
             table = weights.new_empty(len(batch), *weights.shape[1:]) if table is None else table
             table[torch.as_tensor(np.isin(batch, block), device=table.device)] = weights
         if table is None:
@@ -193,7 +191,10 @@ class MarginalLikelihood(odl.functionals.Functional):
         indices = np.arange(len(self.images)) if batch is None else np.asarray(batch)
         if len(indices) == 0:
             raise InputError("an E-step needs at least one particle, found none")
-        step = Expectation(
+        return self._step(volume, gradient, sums).run(self.search, indices)
+
+    def _step(self, volume: torch.Tensor, gradient: bool = False, sums: bool = True) -> Expectation:
+        return Expectation(
             self.images,
             self.noise,
             self.interpolation,
@@ -206,7 +207,6 @@ class MarginalLikelihood(odl.functionals.Functional):
             self.callback,
             self.negligible,
         )
-        return step.run(self.search, indices)
 
     def _volume(self, volume: torch.Tensor | BoxElement) -> torch.Tensor:
         data = volume if isinstance(volume, torch.Tensor) else volume.data

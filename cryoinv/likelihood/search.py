@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -80,6 +81,7 @@ class ExhaustiveSearch:
         log_translation_prior: np.ndarray | None = None,
     ):
         self.grid = grid if isinstance(grid, SO3Grid) else None
+        self._pairs: np.ndarray | None = None
         self.rotations = grid.matrices if isinstance(grid, SO3Grid) else np.asarray(grid, dtype=np.float64)
         if oversampling is not None and self.grid is None:
             raise InputError("oversampling needs an SO3Grid, whose cells have children")
@@ -91,6 +93,14 @@ class ExhaustiveSearch:
         self.log_rotation_prior = _log_prior(log_rotation_prior, len(self.rotations))
         self.log_translation_prior = _log_prior(log_translation_prior, len(self.translations))
 
+    @cached_property
+    def pairs(self) -> np.ndarray | None:
+        """Orientations half a turn in plane apart, shape (O / 2, 2); None if they are not known to be paired."""
+        if self.grid is None:
+            return self._pairs
+        by_direction = np.arange(len(self.grid)).reshape(len(self.grid.directions), 2, -1)
+        return np.swapaxes(by_direction, 1, 2).reshape(-1, 2)
+
     @property
     def spacing_degrees(self) -> float:
         """Angle between neighbouring orientations of the last pass."""
@@ -98,10 +108,18 @@ class ExhaustiveSearch:
             return float(np.rad2deg((_SO3_VOLUME / len(self.rotations)) ** (1 / 3)))
         return self.grid.spacing_degrees / (1 if self.oversampling is None else 2)
 
-    def part(self, orientations: np.ndarray) -> ExhaustiveSearch:
-        """Return the same search restricted to some orientations, prior masses unchanged."""
-        part = copy(self)
+    def parts(self, count: int) -> list[ExhaustiveSearch]:
+        """Split into so many searches of some of the orientations each, prior masses unchanged, pairs together."""
+        if count <= 1:
+            return [self]
+        units = np.arange(len(self.rotations))[:, None] if self.pairs is None else self.pairs
+        return [self._part(chosen) for chosen in np.array_split(units, count) if len(chosen)]
+
+    def _part(self, units: np.ndarray) -> ExhaustiveSearch:
+        part, orientations = copy(self), units.reshape(-1)
+        part.__dict__.pop("pairs", None)
         part.grid, part.oversampling = None, None
+        part._pairs = None if self.pairs is None else np.arange(len(orientations)).reshape(-1, 2)
         part.rotations = self.rotations[orientations]
         part.log_rotation_prior = self.log_rotation_prior[orientations]
         return part

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["accumulators", "add_slices", "insert", "slice_complex"]
+__all__ = ["accumulators", "add_slices", "insert", "slice_complex", "torch_threads"]
 
 _ACCUMULATOR_BYTES = 1 << 31  # of all threads together: at large boxes fewer of them insert
 
@@ -22,7 +22,7 @@ _ACCUMULATOR_BYTES = 1 << 31  # of all threads together: at large boxes fewer of
 def slice_complex(spectrum: Tensor, rotations: Tensor, pixels: Tensor, scale: float) -> Tensor:
     """Slices (M, P) of a half-spectrum."""
     out = spectrum.new_empty(len(rotations), len(pixels))
-    with _torch_threads():
+    with torch_threads():
         _slice(_flat(spectrum), *_coordinates(rotations, pixels, scale), _rows(out), spectrum.shape[0])
     return out
 
@@ -53,7 +53,7 @@ def add_slices(
     """Add slices to accumulators: complex data (M, P) to the first two channels, weights (M, P) to the last."""
     nothing = np.empty((0, 0), _numpy(sums).dtype)
     arrays = (nothing if data is None else _rows(data), nothing if weight is None else _numpy(weight))
-    with _torch_threads():
+    with torch_threads():
         parts = _numpy(sums).reshape(len(sums), -1)
         _insert(*arrays, *_coordinates(rotations, pixels, scale), parts, sums.shape[1])
 
@@ -78,7 +78,7 @@ def _coordinates(rotations: Tensor, pixels: Tensor, scale: float) -> tuple[np.nd
 
 
 @contextmanager
-def _torch_threads() -> Iterator[None]:
+def torch_threads() -> Iterator[None]:
     """Run on as many threads as torch does, and leave torch's number alone: numba's first call would reset it."""
     threads = torch.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ from cryoinv.errors import InputError
 from cryoinv.files import atomic_path
 
 from .result import RefinementObserver, RefinementResult
+from .schedule import STAGES
 from .settings import RefinementSettings
 
 if TYPE_CHECKING:
@@ -277,7 +278,7 @@ def _stage_names(history: list[dict]) -> dict[int, str]:
     names, previous = {}, None
     for record in history:
         if record["stage"] != previous:
-            kind = "global" if record["stage"] == 0 else "local"
+            kind = STAGES[record["stage"]]
             names[record["iteration"]] = f"{kind} {record['search_degrees']:.3g}°"
         previous = record["stage"]
     return names

@@ -11,9 +11,12 @@ from cryoinv.likelihood import ExhaustiveSearch, LocalSearch, Oversampling, Pose
 
 from .settings import RefinementSettings
 
-__all__ = ["Schedule"]
+__all__ = ["STAGES", "Schedule"]
+
+STAGES = ("global", "oversampled", "local")
 
 _SETTLED = 0.05  # share of particles still turning by more than a step of the global grid
+_NARROW = 0.6  # of the global grid's step: a posterior of less spread falls between its points
 _QUIET = 0.5  # of the posterior's spread: poses that move less have come to rest
 
 
@@ -21,12 +24,14 @@ _QUIET = 0.5  # of the posterior's spread: poses that move less have come to res
 class Schedule:
     """Sampling of one refinement.
 
-    Stage 0 searches all orientations, stage 1 a lattice around each particle's mean pose, scaled to its posterior. An
-    iteration *gains* if the resolution improves by a shell or the poses move, on average, less than 0.9 times as far as
-    in any earlier iteration of the stage. Stage 0 ends when an iteration does not gain, and when fewer than a twentieth
-    of the particles still turn by more than a step of its grid, so that nothing is left for it to find. The refinement
-    has *converged* when in stage 1 the resolution does not improve by a shell, and the poses either move by less than
-    half the posterior's spread or do not settle any more.
+    Stages 0 and 1 search all orientations, stage 1 with the significant ones oversampled; stage 2 searches a lattice
+    around each particle's mean pose, scaled to its posterior. An iteration *gains* if the resolution improves by a
+    shell or the poses move, on average, less than 0.9 times as far as in any earlier iteration of the stage. Stage 0
+    ends when the posteriors have become narrow for its grid: the median spread is below 0.6 of a step. Stage 1 ends
+    when fewer than a twentieth of the particles still turn by more than a step of the grid, so that nothing is left for
+    it to find. Both end when an iteration does not gain. The refinement has *converged* when in stage 2 the resolution
+    does not improve by a shell, and the poses either move by less than half the posterior's spread or do not settle any
+    more.
 
     Parameters
     ----------
@@ -53,9 +58,10 @@ class Schedule:
     ) -> ExhaustiveSearch | LocalSearch:
         """Poses that the next iteration looks at, given what the last one found."""
         reach = settings.max_shift / pixel_size
-        if self.stage == 0:
-            oversampling = Oversampling(settings.significance, settings.max_orientations)
+        if self.stage < 2:
             grid = SO3Grid(settings.orientation_order, settings.symmetry)
+            fine = Oversampling(settings.significance, settings.max_orientations)
+            oversampling = fine if self.stage == 1 else None
             return ExhaustiveSearch(grid, reach, min(1.0, reach) or 1.0, oversampling)
         widest = global_step_degrees(settings) / 2
         return LocalSearch(
@@ -83,9 +89,10 @@ class Schedule:
         self.best_shell = max(self.best_shell, shell)
         self.smallest_change = min(self.smallest_change, change)
         self.iterations_in_stage += 1
-        if self.stage == 0:
-            settled = np.mean(changes > global_step_degrees(settings)) < _SETTLED
-            if settled or not (finer or settling) or self.iterations_in_stage >= settings.global_iterations:
+        if self.stage < 2:
+            step = global_step_degrees(settings)
+            done = np.mean(changes > step) < _SETTLED if self.stage else spread_degrees < _NARROW * step
+            if done or not (finer or settling) or self.iterations_in_stage >= settings.global_iterations:
                 self.stage += 1
                 self.smallest_change, self.iterations_in_stage = 360.0, 0
         elif not finer:

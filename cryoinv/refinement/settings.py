@@ -32,7 +32,7 @@ class RefinementSettings:
     orientation_order : int
         HEALPix order of the global search (2: 15°), oversampled once.
     global_iterations : int
-        Most iterations of global search.
+        Most iterations of global search, and as many again oversampled.
     local_step, local_reach : float
         Step of the local search's lattice in standard deviations of the particle's posterior, and its radius in steps.
     max_iterations : int
@@ -71,7 +71,7 @@ class RefinementSettings:
     global_iterations: int = 8
     local_step: float = 1.5
     local_reach: float = 2.25
-    max_iterations: int = 20
+    max_iterations: int = 30
     join_below: float = 40.0
     window_margin: int = 6
     mask_edge_pixels: float = 5.0

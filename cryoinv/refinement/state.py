@@ -19,7 +19,7 @@ from .schedule import Schedule
 
 __all__ = ["RefinementState"]
 
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass

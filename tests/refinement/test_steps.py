@@ -165,11 +165,12 @@ def changes(mean, far=0.0):
 
 def test_schedule_goes_local_when_nothing_gains_and_ends_when_poses_rest():
     settings, schedule = RefinementSettings(), Schedule()
-    schedule.advance(settings, 5, changes(100, 0.9), 20)
-    schedule.advance(settings, 5.2, changes(40, 0.3), 10)
-    assert schedule.stage == 0  # the poses still settle
-    schedule.advance(settings, 5.2, changes(39, 0.3), 5)
-    assert schedule.stage == 1
+    for stage in (0, 1):
+        schedule.advance(settings, 5, changes(100, 0.9), 20)
+        schedule.advance(settings, 5.2, changes(40, 0.3), 10)
+        assert schedule.stage == stage  # the poses still settle
+        schedule.advance(settings, 5.2, changes(39, 0.3), 10)
+        assert schedule.stage == stage + 1
     schedule.advance(settings, 8, changes(0.1), 2)
     assert not schedule.converged  # the resolution improved
     schedule.advance(settings, 8.2, changes(3), 2)
@@ -181,26 +182,39 @@ def test_schedule_goes_local_when_nothing_gains_and_ends_when_poses_rest():
     assert schedule.converged
 
 
+def test_global_search_is_oversampled_once_posteriors_are_narrow_for_its_grid():
+    settings, schedule, poses = RefinementSettings(), Schedule(), Poses(np.eye(3)[None])
+    moments = PoseMoments.isotropic(poses, 20.0, 3.0)
+    assert schedule.search(settings, moments, 3.0).oversampling is None
+    schedule.advance(settings, 5, changes(100, 0.9), 12)
+    assert schedule.stage == 0
+    schedule.advance(settings, 7, changes(50, 0.4), 8)
+    assert schedule.stage == 1
+    assert schedule.search(settings, moments, 3.0).oversampling.significance == settings.significance
+
+
 def test_global_search_ends_when_hardly_a_particle_turns_by_more_than_its_step():
-    settings, schedule = RefinementSettings(), Schedule()
+    settings, schedule = RefinementSettings(), Schedule(1)
     schedule.advance(settings, 5, changes(100, 0.9), 20)
     schedule.advance(settings, 8, changes(6.0, 0.06), 5)
-    assert schedule.stage == 0
-    schedule.advance(settings, 10, changes(5.0, 0.04), 5)
     assert schedule.stage == 1
+    schedule.advance(settings, 10, changes(5.0, 0.04), 5)
+    assert schedule.stage == 2
 
 
 def test_schedule_does_not_stay_in_global_search_for_ever():
     settings, schedule = RefinementSettings(global_iterations=3), Schedule()
-    for i in range(3):
-        schedule.advance(settings, 5 + 2 * i, changes(100 / 2**i, 0.2), 5)
-    assert schedule.stage == 1
+    for stage in (0, 1):
+        for i in range(3):
+            assert schedule.stage == stage
+            schedule.advance(settings, 5 + 2 * i, changes(100 / 2**i, 0.2), 12)
+    assert schedule.stage == 2
 
 
 def test_local_search_is_as_wide_as_the_posterior_but_no_wider_than_the_global_grid():
     poses = Poses(Rotation.random(3, random_state=0).as_matrix())
     moments = PoseMoments.isotropic(poses, [0.5, 3.0, 50.0], [0.3, 1.2, 30.0])
-    search = Schedule(1).search(RefinementSettings(), moments, 3.0)
+    search = Schedule(2).search(RefinementSettings(), moments, 3.0)
     np.testing.assert_allclose(search.rotation_cells[:, 0, 0], 1.5 * np.array([0.5, 3.0, 7.5]))
     np.testing.assert_allclose(search.shift_cells[:, 1, 1], 1.5 * np.array([0.1, 0.4, 1.0]))
 

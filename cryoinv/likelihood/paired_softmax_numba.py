@@ -1,0 +1,165 @@
+"""Compiled softmax over pairs of orientations, in place; `PairedGrid._plain_posterior` is its readable twin.
+
+Three sweeps of memory become two, and exponentials are a polynomial that the compiler turns into vector instructions.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import torch
+
+from cryoinv.operators.trilinear_numba import torch_threads
+
+__all__ = ["paired_softmax"]
+
+_LOWEST = np.float32(-80.0)  # exp of less is subnormal: slow, and nothing of the mass
+_FAR = np.float32(-3e38)
+_HALF, _ONE = np.float32(0.5), np.float32(1.0)
+_LOG2_E = np.float32(1 / np.log(2))
+_LN2_HIGH = np.float32(0.693359375)  # few bits, so that multiples are exact
+_LN2_LOW = np.float32(np.log(2) - 0.693359375)
+# Taylor coefficients: at most ln(2)/2 from zero the next term is 1e-7.
+_C2, _C3, _C4, _C5, _C6 = (np.float32(1 / f) for f in (2, 6, 24, 120, 720))
+_FASTMATH = {"contract", "nsz", "reassoc", "nnan"}
+
+
+def paired_softmax(
+    even: torch.Tensor, odd: torch.Tensor, offset: torch.Tensor, log_translation_prior: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Turn products into sums and differences of exponentiated scores, in place.
+
+    Scores are ``even + odd`` of the first and ``even - odd`` of the second orientation of a pair, plus `offset` and
+    `log_translation_prior`; the largest of each image is taken off before they are exponentiated.
+
+    Parameters
+    ----------
+    even, odd : torch.Tensor, shape (I T, pairs), float32
+        Products, overwritten.
+    offset : torch.Tensor, shape (I, 2 pairs), float32
+        Of all firsts, then of all seconds.
+    log_translation_prior : torch.Tensor, shape (T,), float32
+        Of every translation.
+
+    Returns
+    -------
+    orientations : torch.Tensor, shape (I, 2 pairs)
+        Exponentiated scores, summed over translations.
+    translations : torch.Tensor, shape (I, T)
+        The same, summed over orientations.
+    sums : torch.Tensor, shape (I, 4), float64
+        Largest score s; sums of e = exp(score - s), of e log e, of e².
+    best : torch.Tensor, shape (I,), int64
+        Flat index into (T, 2 pairs) of the largest score.
+    """
+    images, pairs, count = len(offset), even.shape[1], len(log_translation_prior)
+    orientations = np.empty((images, 2 * pairs), np.float32)
+    translations = np.empty((images, count), np.float32)
+    sums, best = np.empty((images, 4)), np.empty(images, np.int64)
+    with torch_threads():
+        _softmax(
+            even.numpy(),
+            odd.numpy(),
+            np.ascontiguousarray(offset.numpy()),
+            log_translation_prior.numpy(),
+            orientations,
+            translations,
+            sums,
+            best,
+        )
+    return tuple(torch.from_numpy(a) for a in (orientations, translations, sums, best))  # type: ignore[return-value]
+
+
+@numba.njit(cache=True, fastmath=_FASTMATH)
+def _scores(even: np.ndarray, odd: np.ndarray, offset: np.ndarray, shift: np.float32) -> np.float32:
+    """Scores of one row, in place, and the largest."""
+    pairs = len(even)
+    highest = _FAR
+    for k in range(pairs):
+        first = even[k] + odd[k] + offset[k] + shift
+        second = even[k] - odd[k] + offset[pairs + k] + shift
+        even[k], odd[k] = first, second
+        highest = max(highest, max(first, second))
+    return highest
+
+
+@numba.njit(cache=True, inline="always")
+def _whole(x: np.float32) -> np.int32:
+    """Nearest power of two to exp(x), x <= 0."""
+    return np.int32(x * _LOG2_E - _HALF)
+
+
+@numba.njit(cache=True, inline="always")
+def _rest(x: np.float32) -> np.float32:
+    """Exponential of what that power of two leaves."""
+    n = np.float32(_whole(x))
+    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
+    return ((((_C6 * r + _C5) * r + _C4) * r + _C3) * r + _C2) * r * r + r + _ONE
+
+
+@numba.njit(cache=True, fastmath=_FASTMATH)
+def _exponentiate(
+    first: np.ndarray,
+    second: np.ndarray,
+    highest: np.float32,
+    mass: np.ndarray,
+    bits: np.ndarray,
+    powers: np.ndarray,
+    sums: np.ndarray,
+) -> np.float32:
+    """Exponentials of one row's scores: their sums and differences in place, their masses and sums added."""
+    pairs = len(first)
+    for k in range(pairs):
+        # A float of this exponent, and zero where there is nothing.
+        x, y = first[k] - highest, second[k] - highest
+        bits[k] = 0 if x < _LOWEST else (_whole(x) + np.int32(127)) << np.int32(23)
+        bits[pairs + k] = 0 if y < _LOWEST else (_whole(y) + np.int32(127)) << np.int32(23)
+    total, entropy, square = np.float32(0), np.float32(0), np.float32(0)
+    for k in range(pairs):
+        x, y = max(first[k] - highest, _LOWEST), max(second[k] - highest, _LOWEST)
+        p, q = _rest(x) * powers[k], _rest(y) * powers[pairs + k]
+        total += p + q
+        entropy += p * x + q * y
+        square += p * p + q * q
+        mass[k] += p
+        mass[pairs + k] += q
+        first[k], second[k] = p + q, p - q
+    sums[1] += total
+    sums[2] += entropy
+    sums[3] += square
+    return total
+
+
+@numba.njit(cache=True, parallel=True)
+def _softmax(
+    even: np.ndarray,
+    odd: np.ndarray,
+    offset: np.ndarray,
+    shifts: np.ndarray,
+    orientations: np.ndarray,
+    translations: np.ndarray,
+    sums: np.ndarray,
+    best: np.ndarray,
+) -> None:
+    pairs, count = even.shape[1], len(shifts)
+    for i in numba.prange(len(offset)):
+        highest, row = _FAR, 0
+        for t in range(count):
+            largest = _scores(even[i * count + t], odd[i * count + t], offset[i], shifts[t])
+            if largest > highest:
+                highest, row = largest, t
+        place = 0
+        for k in range(pairs):
+            if even[i * count + row, k] == highest:
+                place = k
+            elif odd[i * count + row, k] == highest:
+                place = pairs + k
+        best[i] = row * 2 * pairs + place
+        orientations[i] = 0
+        sums[i] = 0
+        sums[i, 0] = highest
+        bits = np.empty(2 * pairs, np.int32)
+        powers = bits.view(np.float32)
+        for t in range(count):
+            rows = even[i * count + t], odd[i * count + t]
+            translations[i, t] = _exponentiate(*rows, highest, orientations[i], bits, powers, sums[i])
