@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from cryoinv.geometry import Poses
 from .candidates import Candidates, candidate_sums, score_candidates, significant
 from .fine_grid import FineGrid
 from .grid_summary import NEIGHBOURHOOD
-from .moments import PoseMoments, moments_about
+from .moments import Neighbourhood, moments_of
 from .posterior import PoseWeights
 from .scores import ImageTerms, image_terms, shift_table
 from .search import ExhaustiveSearch, LocalSearch
@@ -38,7 +39,7 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
     table = shift_table(step.pixels, step.images.n, children, step.images.dtype)
     log_prior = search.log_rotation_prior[0] + search.log_translation_prior[0] - np.log(8 * children.shape[1])
     fine = FineGrid(step, search) if FineGrid.fits(step, search) else None
-    cell = (search.spacing_degrees * np.eye(3), search.translation_step / 2 * np.eye(2))
+    cell = search.spacing_degrees * np.eye(3)[None], search.translation_step / 2 * np.eye(2)[None]
     order = torch.as_tensor(grid.order, device=step.images.device)
     summaries, last = [], None
     for group, block in step.images.group_blocks(indices, min(_BLOCK, step.block_size(search))):
@@ -57,7 +58,8 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
             if fine is not None:
                 chosen.rows.append(FineGrid.rows(orientations))
         within = NEIGHBOURHOOD * search.spacing_degrees
-        summaries.append(_weigh(step, block, terms, chosen, within, [cell] * len(block), fine))
+        cells = cell[0].repeat(len(block), 0), cell[1].repeat(len(block), 0)
+        summaries.append(_weigh(step, block, terms, chosen, within, cells, fine))
     if fine is not None and last is not None:
         fine.close(step, last.group, last.precision)
     return PosteriorSummary.concatenate(summaries)
@@ -75,7 +77,7 @@ def local_pass(step: Expectation, search: LocalSearch, indices: np.ndarray) -> P
             [shift_table(step.pixels, step.images.n, t, step.images.dtype) for t in translations],
             [search.log_prior_of(i) for i in block],
         )
-        cells = list(zip(search.rotation_cells[block], search.shift_cells[block], strict=True))
+        cells = search.rotation_cells[block], search.shift_cells[block]
         summaries.append(_weigh(step, block, terms, chosen, 180.0, cells))
     return PosteriorSummary.concatenate(summaries)
 
@@ -86,7 +88,7 @@ def _weigh(
     terms: ImageTerms,
     chosen: Candidates,
     within_degrees: float,
-    cells: list[tuple[np.ndarray, np.ndarray]],
+    cells: tuple[np.ndarray, np.ndarray],
     fine: FineGrid | None = None,
 ) -> PosteriorSummary:
     """Posterior over each image's own poses, accumulated (on the fine grid where there is one) and summarised.
@@ -95,7 +97,7 @@ def _weigh(
     """
     step.accumulator.add_images(terms.group, terms.power, len(block))
     posteriors: list[PoseWeights] = []
-    moments = []
+    neighbourhoods: list[Neighbourhood] = []
     for images in chosen.batches(_most_orientations(step)):
         part, own = terms.take(images), chosen.take(images)
         scores = score_candidates(part, own, step.candidate_slices if fine is None else fine.slices_of)
@@ -108,17 +110,21 @@ def _weigh(
                     terms.group, sums.rotations, sums.slices, sums.data, sums.weight, terms.precision, sums.scored
                 )
         for i, posterior in enumerate(scores.posteriors):
-            table = posterior.weights[0].double().cpu().numpy()
-            poses = (own.rotations[i], own.translations[i], table, int(posterior.best))
-            moments.append(moments_about(*poses, within_degrees, cells[images][i], step.symmetry))
+            place = int(posterior.best) % len(own.rotations[i])
+            near = partial(_masses, posterior)
+            arguments = (own.rotations[i], own.translations[i], near, place, within_degrees, step.symmetry)
+            neighbourhoods.append(Neighbourhood.of(*arguments))
         posteriors += [p.without_table() for p in scores.posteriors]
     step.report(len(block))
     best = _best_poses(chosen, posteriors)
     summary = step.summary(block, PoseWeights.join(posteriors), terms.constant, best.rotations, best.shifts)
-    rotations, shifts, rotation_covariance, shift_covariance = map(np.stack, zip(*moments, strict=True))
-    size = step.images.pixel_size
-    found = PoseMoments(Poses(rotations, shifts * size), rotation_covariance, shift_covariance * size**2)
-    return replace(summary, moments=found)
+    return replace(summary, moments=moments_of(neighbourhoods, cells, step.images.pixel_size))
+
+
+def _masses(posterior: PoseWeights, orientations: np.ndarray) -> np.ndarray:
+    """Masses (T, chosen) of some of the orientations of one image."""
+    chosen = torch.as_tensor(orientations, device=posterior.weights.device)
+    return posterior.weights[0][:, chosen].double().cpu().numpy()
 
 
 def _best_poses(chosen: Candidates, posteriors: list[PoseWeights]) -> Poses:

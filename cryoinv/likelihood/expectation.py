@@ -26,6 +26,8 @@ from .statistics import PosteriorSummary
 
 __all__ = ["Expectation"]
 
+_CACHE_BYTES = 1 << 24  # a thread's: tables are gone through several times
+
 
 @dataclass
 class Expectation:
@@ -123,8 +125,10 @@ class Expectation:
                 sums = _GroupSums(group, grid, terms.precision)
             posterior = grid.posterior(terms)
             summary = self.summary(block, posterior.summary, terms.constant, *grid.poses(posterior.summary.best))
-            moments = grid_moments(grid, posterior, spacing_degrees, self.images.pixel_size, self.symmetry)
-            summaries.append(replace(summary, moments=moments))
+            if self.sums:
+                moments = grid_moments(grid, posterior, spacing_degrees, self.images.pixel_size, self.symmetry)
+                summary = replace(summary, moments=moments)
+            summaries.append(summary)
             if share is not None:
                 posterior = posterior.scaled(torch.as_tensor(share[[place[int(i)] for i in block]]))
             if first:
@@ -167,11 +171,14 @@ class Expectation:
         return search.parts(-(-slices * bytes_each // (self.memory_bytes // 2)))
 
     def block_size(self, search: ExhaustiveSearch) -> int:
-        """Images whose score table fits into half the budget."""
+        """Images whose score table fits into half the budget, and into a CPU's cache."""
         real = 8 if self.images.dtype == torch.float64 else 4
-        scores = 2 * len(search.translations) * len(search.rotations) * real
+        scores = len(search.translations) * len(search.rotations) * real
         shifted = 4 * len(search.translations) * self.count * real
-        return int(np.clip(self.memory_bytes // 2 // (scores + shifted), 1, 256))
+        budget = self.memory_bytes // 2
+        if self.images.device.type == "cpu":
+            budget = min(budget, _CACHE_BYTES * torch.get_num_threads())
+        return int(np.clip(budget // (scores + shifted), 1, 256))
 
     def summary(
         self,

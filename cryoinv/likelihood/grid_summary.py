@@ -7,7 +7,7 @@ import numpy as np
 from cryoinv.geometry import PointGroup, Poses, exp_rotation, nearest_equivalent, rotation_vectors
 
 from .exhaustive import GridPosterior, SharedGrid
-from .moments import PoseMoments, moments_about
+from .moments import Neighbourhood, PoseMoments, moments_of
 from .statistics import PosteriorSummary
 
 __all__ = ["NEIGHBOURHOOD", "grid_moments", "merged_summary"]
@@ -19,25 +19,22 @@ def grid_moments(
     grid: SharedGrid, posterior: GridPosterior, spacing_degrees: float, pixel_size: float, symmetry: PointGroup
 ) -> PoseMoments:
     """Moments of the posteriors of a block of images over a shared grid of the given step."""
-    step = grid.search.translation_step
-    cells = spacing_degrees * np.eye(3), step * np.eye(2)
-    within = NEIGHBOURHOOD * spacing_degrees
-    flat = grid.rotations.reshape(-1, 9)
-    threshold = 1 + 2 * np.cos(np.deg2rad(within)) - 1e-9
-    moments = []
+    neighbourhoods = []
     for image, best in enumerate(posterior.summary.best.tolist()):
-        centre = grid.rotations[best % len(flat)]
-        mates = (centre @ symmetry.matrices).reshape(-1, 9)
-        near = np.flatnonzero((flat @ mates.T).max(1) >= threshold)
-        masses = grid.masses(posterior, image, near).double().cpu().numpy().clip(min=0)
-        translation, orientation = divmod(best, len(flat))
-        place = translation * len(near) + int(np.searchsorted(near, orientation))
-        arguments = (grid.rotations[near], grid.search.translations, masses, place)
-        moments.append(moments_about(*arguments, within, cells, symmetry))
-    rotations, shifts, rotation_covariance, shift_covariance = map(np.stack, zip(*moments, strict=True))
-    return PoseMoments(
-        Poses(rotations, shifts * pixel_size), rotation_covariance, shift_covariance * pixel_size**2
+
+        def masses(near: np.ndarray, image: int = image) -> np.ndarray:
+            return grid.masses(posterior, image, near).double().cpu().numpy().clip(min=0)
+
+        place = best % len(grid.rotations)
+        within = NEIGHBOURHOOD * spacing_degrees
+        arguments = (grid.rotations, grid.search.translations, masses, place, within, symmetry)
+        neighbourhoods.append(Neighbourhood.of(*arguments))
+    count = len(neighbourhoods)
+    cells = (
+        np.tile(spacing_degrees * np.eye(3), (count, 1, 1)),
+        np.tile(grid.search.translation_step * np.eye(2), (count, 1, 1)),
     )
+    return moments_of(neighbourhoods, cells, pixel_size)
 
 
 def merged_summary(
@@ -55,7 +52,7 @@ def merged_summary(
     shifts = np.stack([p.poses.shifts for p in parts], 1)[rows, best]
     evidence = np.logaddexp.reduce(np.stack([p.log_likelihood for p in parts], 1), axis=1)
     given = [p.moments for p in parts if p.moments is not None]
-    moments = _merged_moments(given, share, best, within_degrees, symmetry)
+    moments = _merged_moments(given, share, best, within_degrees, symmetry) if given else None
     return PosteriorSummary(
         parts[0].indices, Poses(rotations, shifts), highest[rows, best], entropy, mean, evidence, moments
     )

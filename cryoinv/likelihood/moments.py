@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from cryoinv.geometry import PointGroup, Poses, exp_rotation, nearest_equivalent, rotation_vectors
 
-__all__ = ["PoseMoments", "moments_about", "square_root"]
+__all__ = ["Neighbourhood", "PoseMoments", "moments_of", "square_root"]
 
 _RESOLVED = 0.3  # of a grid's step: a spread below it is the grid's, not the posterior's
 
@@ -74,57 +75,93 @@ class PoseMoments:
         )
 
 
-def moments_about(
-    rotations: np.ndarray,
-    translations: np.ndarray,
-    weights: np.ndarray,
-    best: int,
-    within_degrees: float,
-    cells: tuple[np.ndarray, np.ndarray],
-    symmetry: PointGroup,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    r"""Moments of one posterior over the neighbourhood of its best pose.
-
-    With :math:`v_c` the rotation vector from the best orientation to orientation c (its nearest symmetry mate) and
-    :math:`p_c` the mass, the mean is :math:`\bar v = \sum_c p_c v_c` and the covariance
-    :math:`\sum_c p_c (v_c - \bar v)(v_c - \bar v)^T`; shifts likewise. A standard deviation is at least 0.3 steps of
-    the grid: less, a grid cannot tell.
+@dataclass
+class Neighbourhood:
+    """Posterior of one particle near its best pose.
 
     Parameters
     ----------
+    centre : numpy.ndarray, shape (3, 3)
+        Orientation of the best pose.
     rotations : numpy.ndarray, shape (C, 3, 3)
-        Orientations.
+        Orientations near it, each as its nearest symmetry mate.
     translations : numpy.ndarray, shape (T, 2)
         Translations, pixels.
     weights : numpy.ndarray, shape (T, C)
-        Posterior masses.
-    best : int
-        Flat index of the best pose in `weights`.
-    within_degrees : float
-        Radius of the neighbourhood: other modes of the posterior have no say.
-    cells : tuple of numpy.ndarray, shapes (3, 3) and (2, 2)
-        Edges of the grid's cells as columns, in degrees and in pixels.
-    symmetry : PointGroup
-        Of the map.
-
-    Returns
-    -------
-    rotation : numpy.ndarray, shape (3, 3)
-    translation : numpy.ndarray, shape (2,)
-    rotation_covariance : numpy.ndarray, shape (3, 3), degrees squared
-    shift_covariance : numpy.ndarray, shape (2, 2), pixels squared
+        Posterior masses; they need not sum to one.
     """
-    centre = rotations[best % weights.shape[1]]
-    if symmetry.order > 1:
-        rotations = nearest_equivalent(rotations, centre, symmetry)
-    traces = np.einsum("cij,ij->c", rotations, centre)
-    near = np.flatnonzero(traces >= 1 + 2 * np.cos(np.deg2rad(within_degrees)) - 1e-9)
-    table = weights[:, near] / weights[:, near].sum()
+
+    centre: np.ndarray
+    rotations: np.ndarray
+    translations: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        rotations: np.ndarray,
+        translations: np.ndarray,
+        weights: Callable[[np.ndarray], np.ndarray],
+        best: int,
+        within_degrees: float,
+        symmetry: PointGroup,
+    ) -> Neighbourhood:
+        """Select what is near the best orientation.
+
+        Parameters
+        ----------
+        rotations : numpy.ndarray, shape (C, 3, 3)
+            All orientations.
+        translations : numpy.ndarray, shape (T, 2)
+            Translations, pixels.
+        weights : callable
+            Gives the masses (T, chosen) of chosen orientations, by index.
+        best : int
+            Index of the best orientation.
+        within_degrees : float
+            Radius of the neighbourhood: other modes of the posterior have no say.
+        symmetry : PointGroup
+            Of the map.
+        """
+        centre = rotations[best]
+        mates = (centre @ symmetry.matrices).reshape(-1, 9)
+        traces = (rotations.reshape(-1, 9) @ mates.T).max(1)
+        near = np.flatnonzero(traces >= 1 + 2 * np.cos(np.deg2rad(within_degrees)) - 1e-9)
+        chosen = rotations[near]
+        if symmetry.order > 1:
+            chosen = nearest_equivalent(chosen, centre, symmetry)
+        return cls(centre, chosen, translations, weights(near))
+
+
+def moments_of(
+    neighbourhoods: list[Neighbourhood], cells: tuple[np.ndarray, np.ndarray], pixel_size: float
+) -> PoseMoments:
+    r"""Moments of posteriors over the neighbourhoods of their best poses, many at once.
+
+    With :math:`v_c` the rotation vector from the best orientation to orientation c and :math:`p_c` its mass, the mean
+    is :math:`\bar v = \sum_c p_c v_c` and the covariance :math:`\sum_c p_c (v_c - \bar v)(v_c - \bar v)^T`; shifts
+    likewise. A standard deviation is at least 0.3 steps of the grid: less, a grid cannot tell.
+
+    Parameters
+    ----------
+    neighbourhoods : list of Neighbourhood
+        One a particle.
+    cells : tuple of numpy.ndarray, shapes (m, 3, 3) and (m, 2, 2)
+        Edges of each grid's cells as columns, in degrees and in pixels.
+    pixel_size : float
+        Å per pixel.
+    """
+    turns = np.concatenate([near.rotations @ near.centre.T for near in neighbourhoods])
     mean, rotation_covariance = _moments(
-        table.sum(0), np.rad2deg(rotation_vectors(rotations[near] @ centre.T)), cells[0]
+        [near.weights.sum(0) for near in neighbourhoods], np.rad2deg(rotation_vectors(turns)), cells[0]
     )
-    shift, shift_covariance = _moments(table.sum(1), translations, cells[1])
-    return exp_rotation(np.deg2rad(mean)) @ centre, shift, rotation_covariance, shift_covariance
+    shift, shift_covariance = _moments(
+        [near.weights.sum(1) for near in neighbourhoods],
+        np.concatenate([near.translations for near in neighbourhoods]),
+        cells[1],
+    )
+    rotations = exp_rotation(np.deg2rad(mean)) @ np.stack([near.centre for near in neighbourhoods])
+    return PoseMoments(Poses(rotations, shift * pixel_size), rotation_covariance, shift_covariance * pixel_size**2)
 
 
 def square_root(covariance: np.ndarray) -> np.ndarray:
@@ -133,11 +170,17 @@ def square_root(covariance: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(values.clip(min=0))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
 
 
-def _moments(mass: np.ndarray, points: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (d,) and covariance (d, d) of points (m, d), the latter at least what the cell resolves."""
-    mean = mass @ points
-    steps = np.linalg.solve(cell, (points - mean).T)
-    return mean, cell @ _clipped((mass * steps) @ steps.T, _RESOLVED**2, np.inf) @ cell.T
+def _moments(masses: list[np.ndarray], points: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means (m, d) and covariances (m, d, d) of runs of points, the latter at least what each cell resolves."""
+    lengths = [len(mass) for mass in masses]
+    starts = np.cumsum([0, *lengths[:-1]])
+    share = np.concatenate([mass / mass.sum() for mass in masses])
+    mean = np.add.reduceat(share[:, None] * points, starts)
+    apart = points - mean.repeat(lengths, 0)
+    covariance = np.add.reduceat(share[:, None, None] * apart[:, :, None] * apart[:, None, :], starts)
+    to_steps = np.linalg.inv(cells)
+    steps = to_steps @ covariance @ np.swapaxes(to_steps, -1, -2)
+    return mean, cells @ _clipped(steps, _RESOLVED**2, np.inf) @ np.swapaxes(cells, -1, -2)
 
 
 def _clipped(covariance: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -15,13 +15,13 @@ __all__ = ["paired_softmax"]
 
 _LOWEST = np.float32(-80.0)  # exp of less is subnormal: slow, and nothing of the mass
 _FAR = np.float32(-3e38)
-_HALF, _ONE = np.float32(0.5), np.float32(1.0)
+_BIAS, _SHIFT = np.int32(127), np.int32(23)  # of a float's exponent
+_NOTHING, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 _LOG2_E = np.float32(1 / np.log(2))
 _LN2_HIGH = np.float32(0.693359375)  # few bits, so that multiples are exact
 _LN2_LOW = np.float32(np.log(2) - 0.693359375)
 # Taylor coefficients: at most ln(2)/2 from zero the next term is 1e-7.
 _C2, _C3, _C4, _C5, _C6 = (np.float32(1 / f) for f in (2, 6, 24, 120, 720))
-_FASTMATH = {"contract", "nsz", "reassoc", "nnan"}
 
 
 def paired_softmax(
@@ -70,7 +70,7 @@ def paired_softmax(
     return tuple(torch.from_numpy(a) for a in (orientations, translations, sums, best))  # type: ignore[return-value]
 
 
-@numba.njit(cache=True, fastmath=_FASTMATH)
+@numba.njit(cache=True, fastmath=True)
 def _scores(even: np.ndarray, odd: np.ndarray, offset: np.ndarray, shift: np.float32) -> np.float32:
     """Scores of one row, in place, and the largest."""
     pairs = len(even)
@@ -97,37 +97,35 @@ def _rest(x: np.float32) -> np.float32:
     return ((((_C6 * r + _C5) * r + _C4) * r + _C3) * r + _C2) * r * r + r + _ONE
 
 
-@numba.njit(cache=True, fastmath=_FASTMATH)
+@numba.njit(cache=True, fastmath=True)
 def _exponentiate(
-    first: np.ndarray,
-    second: np.ndarray,
-    highest: np.float32,
-    mass: np.ndarray,
-    bits: np.ndarray,
-    powers: np.ndarray,
-    sums: np.ndarray,
+    scores: np.ndarray, highest: np.float32, mass: np.ndarray, bits: np.ndarray, powers: np.ndarray, sums: np.ndarray
 ) -> np.float32:
-    """Exponentials of one row's scores: their sums and differences in place, their masses and sums added."""
-    pairs = len(first)
-    for k in range(pairs):
-        # A float of this exponent, and zero where there is nothing.
-        x, y = first[k] - highest, second[k] - highest
-        bits[k] = 0 if x < _LOWEST else (_whole(x) + np.int32(127)) << np.int32(23)
-        bits[pairs + k] = 0 if y < _LOWEST else (_whole(y) + np.int32(127)) << np.int32(23)
-    total, entropy, square = np.float32(0), np.float32(0), np.float32(0)
-    for k in range(pairs):
-        x, y = max(first[k] - highest, _LOWEST), max(second[k] - highest, _LOWEST)
-        p, q = _rest(x) * powers[k], _rest(y) * powers[pairs + k]
-        total += p + q
-        entropy += p * x + q * y
-        square += p * p + q * q
+    """Exponentials of scores in place, added to masses and sums; short loops over few arrays become vector code."""
+    for k in range(len(scores)):
+        x = max(scores[k] - highest, _LOWEST)
+        bits[k] = (_whole(x) + _BIAS) << _SHIFT  # a float of this exponent
+    total, entropy, square = _NOTHING, _NOTHING, _NOTHING
+    for k in range(len(scores)):
+        x = max(scores[k] - highest, _LOWEST)
+        p = _rest(x) * powers[k] if scores[k] - highest >= _LOWEST else _NOTHING
+        total += p
+        entropy += p * x
+        square += p * p
         mass[k] += p
-        mass[pairs + k] += q
-        first[k], second[k] = p + q, p - q
+        scores[k] = p
     sums[1] += total
     sums[2] += entropy
     sums[3] += square
     return total
+
+
+@numba.njit(cache=True, fastmath=True)
+def _mix(first: np.ndarray, second: np.ndarray) -> None:
+    """Sums and differences, in place."""
+    for k in range(len(first)):
+        p, q = first[k], second[k]
+        first[k], second[k] = p + q, p - q
 
 
 @numba.njit(cache=True, parallel=True)
@@ -158,8 +156,10 @@ def _softmax(
         orientations[i] = 0
         sums[i] = 0
         sums[i, 0] = highest
-        bits = np.empty(2 * pairs, np.int32)
+        bits = np.empty(pairs, np.int32)
         powers = bits.view(np.float32)
         for t in range(count):
-            rows = even[i * count + t], odd[i * count + t]
-            translations[i, t] = _exponentiate(*rows, highest, orientations[i], bits, powers, sums[i])
+            first, second = even[i * count + t], odd[i * count + t]
+            translations[i, t] = _exponentiate(first, highest, orientations[i, :pairs], bits, powers, sums[i])
+            translations[i, t] += _exponentiate(second, highest, orientations[i, pairs:], bits, powers, sums[i])
+            _mix(first, second)

@@ -37,7 +37,7 @@ class Oversampling:
         At most so many orientations of a particle are kept.
     """
 
-    significance: float = 0.99
+    significance: float = 0.999
     max_orientations: int = 500
 
 
@@ -139,8 +139,8 @@ class LocalSearch:
 
     With :math:`\Sigma` the covariance of the posterior over orientations, in the tangent space, and :math:`z` the
     points of a cubic lattice in a ball, orientations are :math:`\exp(s\,\Sigma^{1/2} z)` times the centre; shifts
-    likewise in their plane. Steps are 1.5 and the radius 3.4 standard deviations by default: as quadrature of a
-    Gaussian that is good to 3e-4, and 1 % of its mass lies outside.
+    likewise in their plane. Steps are 1.5 and the radius 3 standard deviations by default: as quadrature of a
+    Gaussian that is good to 3e-4, and 3 % of its mass lies outside.
 
     The prior is uniform over all of SO(3) and over the disc of shifts up to `max_shift_pixels`, so that log-likelihoods
     compare across searches; shifts beyond that disc are not looked at, and what lies outside of the neighbourhood is
@@ -170,7 +170,7 @@ class LocalSearch:
     >>> present = PoseMoments.isotropic(Poses(np.eye(3)[None]), degrees=2.0, angstrom=1.2)
     >>> search = LocalSearch(present, pixel_size=3.0)
     >>> search.rotations_of(np.array([0])).shape, search.translations_of(0).shape, round(search.spacing_degrees, 6)
-    ((1, 57, 3, 3), (21, 2), 3.0)
+    ((1, 33, 3, 3), (13, 2), 3.0)
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class LocalSearch:
         pixel_size: float,
         max_shift_pixels: float = 3.0,
         step: float = 1.5,
-        reach: float = 2.25,
+        reach: float = 2.0,
     ):
         self.centres, self.pixel_size, self.max_shift_pixels = moments.poses, pixel_size, max_shift_pixels
         self.rotation_cells = step * square_root(moments.rotation_covariance)

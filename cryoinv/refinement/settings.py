@@ -70,13 +70,13 @@ class RefinementSettings:
     orientation_order: int = 2
     global_iterations: int = 8
     local_step: float = 1.5
-    local_reach: float = 2.25
+    local_reach: float = 2.0
     max_iterations: int = 30
     join_below: float = 40.0
     window_margin: int = 6
     mask_edge_pixels: float = 5.0
     signal_extent: str = "sphere"
-    significance: float = 0.99
+    significance: float = 0.999
     max_orientations: int = 500
     noise_estimation: str = "unmasked"
     memory_bytes: int = 1 << 29
