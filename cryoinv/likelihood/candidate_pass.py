@@ -12,7 +12,6 @@ import torch
 from cryoinv.geometry import Poses
 
 from .candidates import Candidates, candidate_sums, score_candidates, significant
-from .fine_grid import FineGrid
 from .grid_summary import NEIGHBOURHOOD
 from .moments import Neighbourhood, moments_of
 from .posterior import PoseWeights
@@ -38,15 +37,11 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
     children = search.child_translations()
     table = shift_table(step.pixels, step.images.n, children, step.images.dtype)
     log_prior = search.log_rotation_prior[0] + search.log_translation_prior[0] - np.log(8 * children.shape[1])
-    fine = FineGrid(step, search) if FineGrid.fits(step, search) else None
     cell = search.spacing_degrees * np.eye(3)[None], search.translation_step / 2 * np.eye(2)[None]
     order = torch.as_tensor(grid.order, device=step.images.device)
-    summaries, last = [], None
+    summaries = []
     for group, block in step.images.group_blocks(indices, min(_BLOCK, step.block_size(search))):
         terms = image_terms(step.images, step.noise, group, block, step.count)
-        if fine is not None and last is not None and last.group != group:
-            fine.close(step, last.group, last.precision)
-        last = terms
         chosen = Candidates([], [], [], [float(log_prior)] * len(block))
         posterior = grid.posterior(terms)
         for orientation_mass, translation_mass in zip(posterior.orientations, posterior.translations, strict=True):
@@ -55,13 +50,9 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
             chosen.rotations.append(search.child_rotations(orientations.cpu().numpy()).reshape(-1, 3, 3))
             chosen.translations.append(children[translations.cpu().numpy()].reshape(-1, 2))
             chosen.tables.append(table[translations].flatten(0, 1))
-            if fine is not None:
-                chosen.rows.append(FineGrid.rows(orientations))
         within = NEIGHBOURHOOD * search.spacing_degrees
         cells = cell[0].repeat(len(block), 0), cell[1].repeat(len(block), 0)
-        summaries.append(_weigh(step, block, terms, chosen, within, cells, fine))
-    if fine is not None and last is not None:
-        fine.close(step, last.group, last.precision)
+        summaries.append(_weigh(step, block, terms, chosen, within, cells))
     return PosteriorSummary.concatenate(summaries)
 
 
@@ -89,9 +80,8 @@ def _weigh(
     chosen: Candidates,
     within_degrees: float,
     cells: tuple[np.ndarray, np.ndarray],
-    fine: FineGrid | None = None,
 ) -> PosteriorSummary:
-    """Posterior over each image's own poses, accumulated (on the fine grid where there is one) and summarised.
+    """Posterior over each image's own poses, accumulated and summarised.
 
     Moments are those within so many degrees of the best pose; `cells` are those of each image's grid.
     """
@@ -100,15 +90,12 @@ def _weigh(
     neighbourhoods: list[Neighbourhood] = []
     for images in chosen.batches(_most_orientations(step)):
         part, own = terms.take(images), chosen.take(images)
-        scores = score_candidates(part, own, step.candidate_slices if fine is None else fine.slices_of)
+        scores = score_candidates(part, own, step.candidate_slices)
         if step.sums:
             sums = candidate_sums(part, own, scores, step.negligible)
-            if fine is not None:
-                fine.add(sums)
-            else:
-                step.accumulator.add_slices(
-                    terms.group, sums.rotations, sums.slices, sums.data, sums.weight, terms.precision, sums.scored
-                )
+            step.accumulator.add_slices(
+                terms.group, sums.rotations, sums.slices, sums.data, sums.weight, terms.precision, sums.scored
+            )
         for i, posterior in enumerate(scores.posteriors):
             place = int(posterior.best) % len(own.rotations[i])
             near = partial(_masses, posterior)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,15 +28,12 @@ class Candidates:
         Factors that undo the translations.
     log_prior : list of float
         Logarithm of the prior mass of each pose of image i.
-    rows : list of torch.Tensor, shape (C_i,), int64
-        Rows of a `FineGrid` that the orientations are; empty where there is none.
     """
 
     rotations: list[np.ndarray]
     translations: list[np.ndarray]
     tables: list[torch.Tensor]
     log_prior: list[float]
-    rows: list[torch.Tensor] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.rotations)
@@ -58,7 +55,6 @@ class Candidates:
             self.translations[images],
             self.tables[images],
             self.log_prior[images],
-            self.rows[images],
         )
 
 
@@ -105,8 +101,6 @@ class CandidateSums:
         Predicted slices; posterior-weighted, shift-corrected data, as inserted and as scored.
     weight : torch.Tensor, shape (M, P)
         Posterior-weighted weights.
-    rows : torch.Tensor, shape (M,), int64
-        Rows of the `FineGrid` that the orientations are, where there is one.
     """
 
     rotations: np.ndarray
@@ -114,7 +108,6 @@ class CandidateSums:
     data: torch.Tensor
     scored: torch.Tensor
     weight: torch.Tensor
-    rows: torch.Tensor
 
 
 def candidate_sums(
@@ -126,8 +119,7 @@ def candidate_sums(
     masked, shape = terms.scored is not terms.inserted, (sum(map(len, kept)), terms.scored.shape[1])
     data, weight = terms.scored.new_empty(shape), terms.precision.new_empty(shape)
     scored = torch.empty_like(data) if masked else data
-    # On a shared grid the slices are there already: its rows tell which.
-    slices = data.new_empty(0) if candidates.rows else torch.empty_like(data)
+    slices = torch.empty_like(data)
     end = 0
     for i, posterior in enumerate(scores.posteriors):
         own = slice(end, end := end + len(kept[i]))
@@ -136,12 +128,9 @@ def candidate_sums(
         if masked:
             _weighted(table, terms.scored[i], candidates.tables[i], scored[own])
         torch.mul(masses[i][kept[i], None], terms.weight_of(i), out=weight[own])
-        if not candidates.rows:
-            torch.index_select(scores.slices[i], 0, kept[i], out=slices[own])
+        torch.index_select(scores.slices[i], 0, kept[i], out=slices[own])
     rotations = [own[k.cpu().numpy()] for own, k in zip(candidates.rotations, kept, strict=True)]
-    rows = [own[k.to(own.device)] for own, k in zip(candidates.rows, kept, strict=False)]
-    joined = torch.cat(rows) if rows else torch.empty(0, dtype=torch.int64)
-    return CandidateSums(np.concatenate(rotations), slices, data, scored, weight, joined.to(data.device))
+    return CandidateSums(np.concatenate(rotations), slices, data, scored, weight)
 
 
 def _weighted(table: torch.Tensor, data: torch.Tensor, undo: torch.Tensor, out: torch.Tensor) -> None:

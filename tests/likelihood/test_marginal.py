@@ -237,18 +237,6 @@ def test_oversampling_all_poses_equals_the_fine_grid(problem):
     torch.testing.assert_close(a.residuals.mean(), b.residuals.mean())
 
 
-def test_oversampling_with_and_without_the_fine_grid_in_memory(problem):
-    n, volume, images, _, _, noise = problem
-    over = ExhaustiveSearch(SO3Grid(0), 1.0, 1.0, oversampling=Oversampling(0.9, 5))
-    a = MarginalLikelihood(images, noise, over, negligible=0.0).expectation(volume)
-    b = MarginalLikelihood(images, noise, over, negligible=0.0, memory_bytes=200_000).expectation(volume)
-    torch.testing.assert_close(a.data, b.data)
-    torch.testing.assert_close(a.weight, b.weight)
-    torch.testing.assert_close(a.residuals.mean(), b.residuals.mean())
-    np.testing.assert_allclose(a.particles.log_likelihood, b.particles.log_likelihood)
-    np.testing.assert_allclose(a.particles.poses.rotations, b.particles.poses.rotations)
-
-
 def test_noise_of_another_box_or_too_few_groups_is_refused(problem):
     n, _, images, _, search, _ = problem
     with pytest.raises(InputError, match=f"{n // 2 + 3} shells, .* has {n // 2 + 1}"):
