@@ -47,7 +47,7 @@ def read_reference(path: Path, particles: ParticleStack, star: Path) -> np.ndarr
     from cryoinv.io import read_array, same_pixel_size
     from cryoinv.io.checks import check_volume
 
-    volume, pixel_size = read_array(path)
+    volume, pixel_size = read_array(path, cubic=True)
     check_volume(volume, str(path))
     if volume.min() == volume.max():
         raise InputError(f"{path}: the reference is constant, every voxel is {volume.min():g}")

@@ -1,16 +1,9 @@
 """MRC maps and stacks, RELION STAR files, atomic models, and particles read lazily from disk."""
 
 from cryoinv.io.matching import match_particles
-from cryoinv.io.mrc import (
-    MrcStack,
-    StackWriter,
-    open_stack,
-    read_array,
-    read_volume,
-    write_stack,
-    write_volume,
-)
+from cryoinv.io.mrc import StackWriter, read_array, read_volume, write_stack, write_volume
 from cryoinv.io.mrc_header import same_pixel_size
+from cryoinv.io.mrc_stack import MrcStack, open_stack
 from cryoinv.io.optics import OpticsGroup
 from cryoinv.io.particles import ParticleStack
 from cryoinv.io.star import ParticleTable, read_particle_table

@@ -38,6 +38,13 @@ def first_bad_image(images: np.ndarray) -> tuple[int, str] | None:
     return row, f"is constant (every pixel is {low[row]:g})"
 
 
+def check_cubic(shape: tuple[int, ...], name: str) -> None:
+    """Refuse a shape (nz, ny, nx) that is no cube; `name` is what to call it in the message."""
+    if len(set(shape)) != 1:
+        sides = " x ".join(str(side) for side in reversed(shape))
+        raise InputError(f"{name}: the volume is not cubic, {sides} voxels")
+
+
 def check_volume(volume: np.ndarray, name: str, cubic: bool = True) -> None:
     """Refuse a volume that is not finite, all zero or, where it must be, not a cube.
 
@@ -55,9 +62,8 @@ def check_volume(volume: np.ndarray, name: str, cubic: bool = True) -> None:
     InputError
         If it is not what it must be.
     """
-    if cubic and len(set(volume.shape)) != 1:
-        sides = " x ".join(str(side) for side in reversed(volume.shape))
-        raise InputError(f"{name}: the volume is not cubic, {sides} voxels")
+    if cubic:
+        check_cubic(volume.shape, name)
     with np.errstate(invalid="ignore"):
         low, high = volume.min(), volume.max()
     if not (np.isfinite(low) and np.isfinite(high)):

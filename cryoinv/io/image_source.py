@@ -10,7 +10,7 @@ import numpy as np
 
 from cryoinv.errors import InputError
 from cryoinv.io.image_paths import ImageNames, find_image_files, split_image_names
-from cryoinv.io.mrc import MrcStack, open_stack
+from cryoinv.io.mrc_stack import MrcStack, open_stack
 
 
 class ImageSource(Protocol):
@@ -37,7 +37,7 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FileImages:
-    """Images in MRC stacks, read through memory maps.
+    """Images in MRC stacks, read when asked for.
 
     Parameters
     ----------

@@ -4,7 +4,6 @@ import gzip
 import os
 import warnings
 from contextlib import AbstractContextManager, ExitStack
-from functools import lru_cache
 from typing import IO, Any, Self
 
 import numpy as np
@@ -12,11 +11,10 @@ from numpy.typing import ArrayLike
 
 from cryoinv.errors import InputError, InputWarning
 from cryoinv.files import atomic_path
-from cryoinv.io.checks import check_volume
+from cryoinv.io.checks import check_cubic, check_volume
 from cryoinv.io.mrc_header import (
     BROKEN_GZIP,
     HEADER_BYTES,
-    MrcHeader,
     make_header,
     open_plain,
     read_header,
@@ -24,17 +22,17 @@ from cryoinv.io.mrc_header import (
 )
 
 _CHUNK_BYTES = 1 << 20
-# Every mapped file holds one of the process's file handles, of which there may be only 1024.
-_MOST_MAPPED = 128
 
 
-def read_array(path: str | os.PathLike[str]) -> tuple[np.ndarray, float | None]:
+def read_array(path: str | os.PathLike[str], cubic: bool = False) -> tuple[np.ndarray, float | None]:
     """Read any real three-dimensional MRC file, its axes put in the order (z, y, x).
 
     Parameters
     ----------
     path : str or path-like
         MRC file of mode 0, 1, 2, 6 or 12, plain or gzipped.
+    cubic : bool
+        Whether to refuse a file whose sides differ, such as a stack of many images, before its values are read.
 
     Returns
     -------
@@ -49,6 +47,8 @@ def read_array(path: str | os.PathLike[str]) -> tuple[np.ndarray, float | None]:
         If the file is missing, empty, truncated or no MRC file.
     """
     header = read_header(path)
+    if cubic:
+        check_cubic(header.shape, str(path))
     with open_plain(header.path, header.compressed) as stream:
         try:
             stream.seek(header.offset)
@@ -116,8 +116,8 @@ def read_volume(
     >>> volume.shape, volume.dtype, pixel_size
     ((4, 4, 4), dtype('float32'), 1.5)
     """
-    volume, stated = read_array(path)
-    check_volume(volume, str(path), cubic)
+    volume, stated = read_array(path, cubic)
+    check_volume(volume, str(path), cubic=False)
     size = stated if pixel_size is None else pixel_size
     if size is None:
         raise InputError(f"{path}: the MRC header states no pixel size and none was given")
@@ -153,97 +153,6 @@ def write_volume(path: str | os.PathLike[str], volume: ArrayLike, pixel_size: fl
             stream.write(values.tobytes())
 
 
-class MrcStack:
-    """Images of one MRC file, read from the disk when asked for.
-
-    Parameters
-    ----------
-    header : MrcHeader
-        Checked header of a plain MRC file with square images.
-    """
-
-    def __init__(self, header: MrcHeader):
-        rows, columns = header.shape[1:]
-        if header.compressed:
-            raise InputError(f"{header.path}: a gzipped stack cannot be read image by image; unpack it first")
-        if rows != columns:
-            raise InputError(f"{header.path}: images are not square, {columns} x {rows} pixels")
-        self.header = header
-        self.path = header.path
-        self.shape = header.shape
-        self.pixel_size = header.pixel_size
-        self.n = columns
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __repr__(self) -> str:
-        return f"MrcStack({str(self.path)!r}, {len(self)} images of {self.n} x {self.n})"
-
-    def __getitem__(self, indices: int | slice | ArrayLike) -> np.ndarray:
-        """Return images as float32: (n, n) for one 0-based index, else (m, n, n)."""
-        key: Any = indices if isinstance(indices, (int, slice)) else np.asarray(indices)
-        return np.array(_mapped(self.header)[key], dtype=np.float32)
-
-    def read_into(self, out: np.ndarray, rows: np.ndarray, indices: np.ndarray) -> None:
-        """Set out[rows] to the images at `indices`.
-
-        Parameters
-        ----------
-        out : ndarray of float32, shape (m, n, n)
-            Where the images go.
-        rows : ndarray of int, shape (k,)
-            Rows of `out`.
-        indices : ndarray of int, shape (k,)
-            0-based sections, ascending.
-        """
-        mapped = _mapped(self.header)
-        first, last = int(indices[0]), int(indices[-1])
-        if last - first + 1 == len(indices):
-            out[rows] = mapped[first : last + 1]
-        else:
-            out[rows] = mapped[indices]
-
-
-@lru_cache(maxsize=_MOST_MAPPED)
-def _mapped(header: MrcHeader) -> np.ndarray:
-    try:
-        mapped = np.memmap(header.path, header.dtype, mode="r", offset=header.offset, shape=header.shape)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{header.path}: changed since it was opened ({error})") from None
-    return mapped.view(np.ndarray)
-
-
-def open_stack(path: str | os.PathLike[str]) -> MrcStack:
-    """Open a stack of images without reading them.
-
-    Parameters
-    ----------
-    path : str or path-like
-        MRC file (.mrcs, .mrc), not compressed.
-
-    Returns
-    -------
-    MrcStack
-        Its ``shape`` (m, n, n), ``pixel_size`` in Å (or None) and, by index, its images.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, empty, truncated, compressed, no MRC file, or its images are not square.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = tempfile.mkdtemp() + "/images.mrcs"
-    >>> write_stack(path, np.arange(48).reshape(3, 4, 4), pixel_size=2.0)
-    >>> stack = open_stack(path)
-    >>> stack.shape, stack.pixel_size, stack[[2, 0]][:, 0, 0]
-    ((3, 4, 4), 2.0, array([32.,  0.], dtype=float32))
-    """
-    return MrcStack(read_header(path))
-
-
 class StackWriter(AbstractContextManager["StackWriter"]):
     """Write a stack of `count` images block by block; the file appears when all are there.
 
@@ -267,6 +176,7 @@ class StackWriter(AbstractContextManager["StackWriter"]):
     >>> with StackWriter(path, count=4, n=8, pixel_size=1.0) as writer:
     ...     for _ in range(2):
     ...         writer.write(np.random.default_rng(0).standard_normal((2, 8, 8)))
+    >>> from cryoinv.io import open_stack
     >>> len(open_stack(path))
     4
     """

@@ -22,6 +22,9 @@ _MODE_NAMES = "0 (int8), 1 (int16), 2 (float32), 6 (uint16), 12 (float16)"
 _GZIP_MAGIC = b"\x1f\x8b"
 # No stream of zlib's inflates to more than this many times its size.
 _GZIP_MOST = 1040
+# Real maps shrink to no less than a tenth and masks to a few hundredths: what claims more is not taken on trust
+# once it would fill the memory.
+_GZIP_LARGE_BYTES, _GZIP_PLAUSIBLE = 1 << 30, 100
 BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
@@ -181,6 +184,11 @@ def _check_size(header: MrcHeader, named: bool, file_bytes: int) -> None:
         raise InputError(f"{header.path}: not an MRC file, there is no 'MAP ' in its header")
     if expected > file_bytes * (_GZIP_MOST if header.compressed else 1):
         raise too_short(header, file_bytes)
+    if header.compressed and expected > max(_GZIP_LARGE_BYTES, _GZIP_PLAUSIBLE * file_bytes):
+        raise InputError(
+            f"{header.path}: a gzipped file of {file_bytes} bytes claims to hold {expected}, more than"
+            f" {_GZIP_PLAUSIBLE} times as many; if that is true, unpack it first"
+        )
     if expected < file_bytes and not header.compressed:
         extra = file_bytes - expected
         message = f"{header.path}: {extra} bytes after the values its header counts are ignored"
