@@ -169,9 +169,6 @@ def _particles_block(path: Path, blocks: dict[str, Any]) -> "pd.DataFrame":
     missing = table["rlnImageName"].isna()
     if missing.any():
         raise InputError(f"{path}: rlnImageName of row {int(missing.argmax()) + 1} is missing")
-    last = table.iloc[-2:, -1].isna().to_numpy()
-    if last[-1] and not last[:-1].any():
-        raise InputError(f"{path}: truncated, its last row has no {table.columns[-1]}")
     return table
 
 

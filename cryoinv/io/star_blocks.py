@@ -1,9 +1,7 @@
 """STAR files as plain tables: the blocks of a file by name, whatever they are about."""
 
-import linecache
 import os
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ import numpy as np
 
 from cryoinv.errors import InputError
 from cryoinv.files import atomic_path, existing_file
+from cryoinv.io.star_text import parse_star, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +36,7 @@ def read_star(path: str | os.PathLike[str]) -> "dict[str, pd.DataFrame | dict[st
     Raises
     ------
     InputError
-        If the file is missing, empty, no text, or no well-formed STAR file.
+        If the file is missing, empty, no text, or no well-formed STAR file; the message names the line.
 
     Examples
     --------
@@ -47,28 +46,10 @@ def read_star(path: str | os.PathLike[str]) -> "dict[str, pd.DataFrame | dict[st
     >>> read_star(path)
     {'general': {'rlnPixelSize': 1.5}}
     """
-    import starfile
-
     path = existing_file(path, "STAR file")
-    name_columns = sorted(set(re.findall(r"^\s*_(\w*Name\w*)", _text(path), re.MULTILINE)))
-    # The parser reads through this cache, which may still hold an older file of the same name.
-    linecache.cache.pop(str(path), None)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            blocks = starfile.read(path, always_dict=True, parse_as_string=name_columns)
-    except Exception as error:  # whatever the parser trips over
-        if "No columns to parse" in str(error):
-            raise InputError(f"{path}: a table in it has no rows") from None
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: not a well-formed STAR file ({reason})") from None
+    blocks = parse_star(_text(path), str(path))
     if not blocks:
         raise InputError(f"{path}: not a STAR file, it has no data_ block")
-    for name, block in blocks.items():
-        labels = list(block)
-        if len(set(labels)) < len(labels):
-            twice = next(label for label in labels if labels.count(label) > 1)
-            raise InputError(f"{path}: column {twice} appears twice in block data_{name}")
     return blocks
 
 
@@ -78,10 +59,7 @@ def _text(path: Path) -> str:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a STAR file, byte {error.start} is not UTF-8 text") from None
-    if "\0" in text:
-        raise InputError(f"{path}: not a STAR file but a binary one")
     if text.count("\r") != text.count("\r\n"):
-        # The parser counts lines by "\n" alone and would drop the last rows without a word.
         raise InputError(f"{path}: has carriage returns within its lines; convert its line ends")
     return text
 
@@ -99,19 +77,31 @@ def write_star(path: str | os.PathLike[str], blocks: "Mapping[str, pd.DataFrame 
     Raises
     ------
     InputError
-        If the file cannot be written.
+        If an entry has line ends or the file cannot be written.
     """
     import starfile
 
-    plain = {name: dict(block) if isinstance(block, Mapping) else block for name, block in blocks.items()}
-    # An entry with a space is quoted, and then only tabs can stand between entries.
+    plain = {name: _with_quotes(block, str(path)) for name, block in blocks.items()}
+    # The writer knows no spaces within entries, so only tabs can stand between them.
     separator = "\t" if any(_has_space(block) for block in plain.values()) else " "
-    text = starfile.to_string(plain, float_format="%.9g", sep=separator, na_rep="nan")
+    text = starfile.to_string(plain, float_format="%.9g", sep=separator, na_rep="nan", quote_character="")
     # The first line carries the time of day: without it equal tables give equal files.
     text = text.split("\n", 1)[1].lstrip("\n")
     text = re.sub(r"^(?=data_)", _VERSION_LINE + "\n", text, flags=re.MULTILINE)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _with_quotes(block: "pd.DataFrame | Mapping[str, Any]", where: str) -> "pd.DataFrame | dict[str, Any]":
+    """Put entries that are text in quotes where they need them."""
+
+    def quote(entry: Any) -> Any:
+        return quoted(entry, where) if isinstance(entry, str) else entry
+
+    if isinstance(block, Mapping):
+        return {label: quote(value) for label, value in block.items()}
+    texts = block.select_dtypes(exclude="number")
+    return block.assign(**{column: texts[column].map(quote) for column in texts})
 
 
 def _has_space(block: "pd.DataFrame | dict[str, Any]") -> bool:

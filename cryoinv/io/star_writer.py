@@ -114,8 +114,6 @@ def _check_columns(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             row = int(np.argmin(np.isfinite(values)))
             raise InputError(f"{path}: column {label} is {values[row]} for particle {row + 1}")
-        if values.dtype.kind in "OUT" and not all(re.fullmatch(r"\S+", str(value)) for value in values):
-            raise InputError(f"{path}: an entry of column {label} is empty or has spaces, which RELION cannot read")
 
 
 def _tables_of_stack(stack: ParticleStack, path: Path) -> "tuple[pd.DataFrame, pd.DataFrame]":
@@ -129,13 +127,9 @@ def _tables_of_stack(stack: ParticleStack, path: Path) -> "tuple[pd.DataFrame, p
         optics[column] = made[column].to_numpy()
     table = table.assign(rlnOpticsGroup=optics["rlnOpticsGroup"].to_numpy()[stack.optics_group])
     table["rlnImageName"] = names = _names_for(stack, path.parent)
-    spaced = next((name for name in names if " " in name), None)
-    if spaced is not None:
-        message = f"{path}: image names have spaces ({spaced!r}) and are written in quotes, which RELION does not read"
-        warnings.warn(message, InputWarning, stacklevel=3)
-    odd = next((name for name in names if set(name) & set("#\"'")), None)
+    odd = next((name for name in names if "#" in name), None)
     if odd is not None:
-        message = f"{path}: an image name has a quote or a # ({odd}), which STAR files cannot hold; rename the folder"
+        message = f"{path}: an image name has a # ({odd!r}), which RELION takes for something else; rename the folder"
         warnings.warn(message, InputWarning, stacklevel=3)
     for column in table.columns.intersection(_PIXEL_ORIGINS):
         if f"{column}Angst" not in table:

@@ -12,6 +12,7 @@ from cryoinv.io import (
     OpticsGroup,
     ParticleStack,
     match_particles,
+    open_stack,
     read_star,
     read_volume,
     write_particles_star,
@@ -52,6 +53,15 @@ def test_volumes_and_stacks(tmp_path):
     np.testing.assert_allclose(volume, 2 * noise(8), rtol=1e-6)
     assert pixel_size == pytest.approx(1.25)
     assert "angpix = 1.25" in relion(tmp_path, "image_handler", "--i", "a.mrcs", "--stats")
+
+
+@pytest.mark.parametrize("name", ["my data.mrcs", "it's.mrcs", 'a"b.mrcs', "x\"y z.mrcs", "größe.mrcs"])
+def test_odd_names(tmp_path, name):
+    write_stack(tmp_path / name, noise(3), 2.0)
+    columns = {"rlnImageName": [f"{index}@{name}" for index in (3, 1)]}
+    write_particles_star(tmp_path / "a.star", columns, optics=[OpticsGroup("a", 2.0)], n=8)
+    relion(tmp_path, "stack_create", "--i", "a.star", "--o", "b")
+    np.testing.assert_array_equal(open_stack(tmp_path / "b.mrcs")[:], noise(3)[[2, 0]])
 
 
 def test_every_column_goes_through_relion(tmp_path):

@@ -51,6 +51,36 @@ def test_a_replaced_file_is_read_anew(tmp_path):
         assert read_star(tmp_path / "a.star")["general"]["rlnX"] == value
 
 
+def test_entries_go_by_white_space_alone(tmp_path):
+    text = """data_a
+loop_  # a table
+_rlnAName #1
+_x #2
+it's 1 # first
+
+a#b 2
+"two words" 3
+'the "third"' 4
+data_b/c.mrc 5
+"" 6
+"""
+    (tmp_path / "a.star").write_text(text, encoding="utf-8")
+    block = read_star(tmp_path / "a.star")["a"]
+    assert list(block["rlnAName"]) == ["it's", "a#b", "two words", 'the "third"', "data_b/c.mrc", ""]
+    assert list(block["x"]) == [1, 2, 3, 4, 5, 6]
+
+
+def test_plain_and_careful_reading_agree(tmp_path):
+    columns = {"rlnAName": ["1", "nan", "a"], "w": ["x", "7", "nan"], "i": [1, 2, 3], "f": ["1e-3", "inf", "nan"],
+               "t": ["True", "False", "True"], "g": ["18446744073709551617", "1", "-1"]}  # fmt: skip
+    plain = loop("a", columns)
+    (tmp_path / "a.star").write_text(plain)
+    (tmp_path / "b.star").write_text(plain.replace("1 x 1 ", "'1' x 1 "))
+    a, b = (read_star(tmp_path / name)["a"] for name in ("a.star", "b.star"))
+    pd.testing.assert_frame_equal(a, b)
+    assert list(a["rlnAName"]) == columns["rlnAName"] and list(a["t"]) == columns["t"] and a["i"].dtype.kind == "i"
+
+
 BAD = {
     "empty": (b"", "is empty"),
     "spaces": (b" \n \n", "no data_ block"),
@@ -58,9 +88,14 @@ BAD = {
     "binary": (b"data_a\0\n\nloop_\n_x #1\n1\n", "binary"),
     "latin-1": ("data_a\n\nloop_\n_x #1\nfår\n".encode("latin-1"), r"byte \d+ is not UTF-8"),
     "carriage returns": (b"data_a\r\rloop_\r_x #1\r1\r2\r", "carriage returns"),
-    "ragged": (b"data_a\n\nloop_\n_x #1\n_y #2\n1 2\n1 2 3\n", "not a well-formed STAR file"),
-    "too few": (b"data_a\n\nloop_\n_x #1\n_y #2\n1\n2\n", "not a well-formed STAR file"),
+    "ragged": (b"data_a\n\nloop_\n_x #1\n_y #2\n1 2\n1 2 3\n1 2\n", "STAR file, line 7 is a row of 3 entries, expected 2"),
+    "a short row": (b"data_a\n\nloop_\n_x #1\n_y #2\n1 2\n1\n1 2\n", "STAR file, line 7 is a row of 1 entries"),
+    "too few": (b"data_a\n\nloop_\n_x #1\n_y #2\n1\n2\n", "not a well-formed STAR file, line 6"),
+    "cut short": (b"data_a\n\nloop_\n_x #1\n_y #2\n1 2\n2\n", "line 7 is the last and truncated"),
     "header only": (b"data_a", "not a well-formed STAR file"),
+    "two tables": (b"data_a\nloop_\n_x\n1\nloop_\n_y\n2 3\n", "line 7 is .*a row of 2 entries, expected 1"),
+    "block twice": (b"data_a\n_x 1\ndata_a\n_x 2\n", "line 3 begins a second block data_a"),
+    "label twice": (b"data_a\n_x 1\n_x 2\n", "column x appears twice"),
     "odd values": (b"data_a\n\n_x 1 2 3\n", "not a well-formed STAR file"),
     "no labels": (b"data_a\n\nloop_\n1 2\n", "not a well-formed STAR file"),
     "open quote": (b'data_a\n\n_x "1\n', "not a well-formed STAR file"),

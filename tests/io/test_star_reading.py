@@ -96,7 +96,7 @@ def test_no_image_names(tmp_path):
 
 def test_no_rows(tmp_path):
     refuse(tmp_path, {"rlnImageName": [], "rlnOpticsGroup": []}, "no rows")
-    refuse(tmp_path, full_columns(), "a table in it has no rows", {"rlnOpticsGroup": []})
+    refuse(tmp_path, full_columns(), "the table data_optics has no rows", {"rlnOpticsGroup": []})
 
 
 def test_undefined_and_doubly_defined_optics_groups(tmp_path):
