@@ -8,8 +8,12 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Device", "Json", "NoCtf", "Padding", "Seed", "Symmetry", "Threads", "set_threads"]
+__all__ = ["AllowDuplicates", "Device", "Json", "NoCtf", "Padding", "Seed", "Symmetry", "Threads", "set_threads"]
 
+AllowDuplicates = Annotated[
+    bool,
+    typer.Option("--allow-duplicates", help="Take rows with the same image (symmetry expansion), into the same half."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes the first GPU if there is one.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; as many as the libraries take, if not given.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]

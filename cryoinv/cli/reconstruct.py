@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cryoinv.cli.options import Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
+from cryoinv.cli.options import AllowDuplicates, Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
 from cryoinv.errors import InputError
 
 _ENDINGS = (".mrc", ".map", ".mrc.gz", ".map.gz")
@@ -28,6 +28,7 @@ def reconstruct(
     device: Device = "auto",
     threads: Threads = None,
     seed: Seed = 0,
+    allow_duplicates: AllowDuplicates = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the map if it is there.")] = False,
 ) -> None:
     """Reconstruct a map from particles whose poses are known."""
@@ -40,6 +41,7 @@ def reconstruct(
     from cryoinv.io import ParticleStack, write_volume
     from cryoinv.metrics import resolution_at
     from cryoinv.priors import prior_by_name
+    from cryoinv.refinement.halves import split_particles
     from cryoinv.refinement.output import make_folder
     from cryoinv.spaces import resolve_device
 
@@ -48,10 +50,14 @@ def reconstruct(
     chosen = None if prior is None else prior_by_name(prior)
     PointGroup(symmetry)
     device = resolve_device(device)
-    stack = ParticleStack.from_star(particles)
+    stack = ParticleStack.from_star(particles, allow_duplicates)
     refuse_to_replace(input_files(stack, particles), outputs)
     if stack.poses is None:
         raise InputError(f"{particles}: has no poses (columns rlnAngleRot, rlnAngleTilt, rlnAnglePsi)")
+    try:
+        split_particles(stack, seed, allow_duplicates)
+    except InputError as error:
+        raise InputError(f"{particles}: {error}") from None
     with Progress() as progress:
         check_images(stack, progress)
         with progress.task("reconstructing", len(stack)) as advance:
@@ -63,6 +69,7 @@ def reconstruct(
                 use_ctf=not no_ctf,
                 device=device,
                 seed=seed,
+                allow_duplicates=allow_duplicates,
                 callback=advance,
             )
     make_folder(output.parent)

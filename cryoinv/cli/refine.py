@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cryoinv.cli.options import Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
+from cryoinv.cli.options import AllowDuplicates, Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
 from cryoinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def refine(
     device: Device = "auto",
     threads: Threads = None,
     seed: Seed = 0,
+    allow_duplicates: AllowDuplicates = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's files.")] = False,
 ) -> None:
@@ -61,6 +62,7 @@ def refine(
         signal_extent=signal_extent,
         padding=padding,
         seed=seed,
+        allow_duplicates=allow_duplicates,
     )
     summary = run_refinement(particles, reference, output, settings, prior, device, resume, overwrite)
     print_table(f"Refinement of {particles.name}", refinement_rows(summary))
@@ -99,7 +101,7 @@ def run_refinement(
     check_output_folder(output, resume or overwrite, "use --resume to go on, or --overwrite to replace its results")
     check_output_places(output, OUTPUT_FILES)
     chosen = prior_by_name(prior)
-    stack = ParticleStack.from_star(star)
+    stack = ParticleStack.from_star(star, settings.allow_duplicates)
     refuse_to_replace(input_files(stack, star, reference), [output / name for name in OUTPUT_FILES])
     volume = read_reference(reference, stack, star)
     _check_settings(settings, stack, star)
@@ -127,7 +129,7 @@ def run_refinement(
 
 def _check_settings(settings: RefinementSettings, particles: ParticleStack, star: Path) -> None:
     """Refuse lengths that do not fit the box, and particles that do not make two halves."""
-    from cryoinv.refinement.halves import split_halves
+    from cryoinv.refinement.halves import split_particles
 
     box = particles.n * particles.pixel_size
     if settings.max_shift > box / 2:
@@ -138,7 +140,7 @@ def _check_settings(settings: RefinementSettings, particles: ParticleStack, star
     if diameter is not None and diameter < smallest:
         raise InputError(f"particle_diameter is {diameter:g} Å, less than two pixels ({smallest:g} Å)")
     try:
-        split_halves(len(particles), particles.random_subset, settings.seed)
+        split_particles(particles, settings.seed, settings.allow_duplicates)
     except InputError as error:
         raise InputError(f"{star}: {error}") from None
 

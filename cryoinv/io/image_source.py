@@ -127,7 +127,7 @@ class ArrayImages:
         return names.files, names.file_index, names.sections
 
 
-def open_images(names: ImageNames, star: Path) -> FileImages:
+def open_images(names: ImageNames, star: Path, allow_duplicates: bool = False) -> FileImages:
     """Open every stack that a STAR file names, and check that they fit together.
 
     Parameters
@@ -136,6 +136,8 @@ def open_images(names: ImageNames, star: Path) -> FileImages:
         Names from the file.
     star : Path
         The file.
+    allow_duplicates : bool
+        Whether rows may name the same image.
 
     Returns
     -------
@@ -146,7 +148,7 @@ def open_images(names: ImageNames, star: Path) -> FileImages:
     ------
     InputError
         If a stack is missing or damaged, box sizes differ, an index is beyond its stack, or two rows name
-        the same image.
+        the same image without leave.
     """
     stacks = [open_stack(path) for path in find_image_files(names, star)]
     for stack in stacks:
@@ -163,18 +165,44 @@ def open_images(names: ImageNames, star: Path) -> FileImages:
             f"{star}: row {row + 1} asks for image {names.sections[row] + 1} of {stack.path}, which has {len(stack)}"
         )
     source = FileImages(stacks, names.file_index, names.sections)
-    refuse_duplicates(source, str(star))
+    if not allow_duplicates:
+        refuse_duplicates(source, str(star))
     return source
 
 
-def refuse_duplicates(source: ImageSource, where: str) -> None:
-    """Raise an InputError, naming both rows, if two particles are the same image."""
+def number_images(source: ImageSource) -> np.ndarray:
+    """Number the different images of a source from 0, by first appearance.
+
+    Parameters
+    ----------
+    source : ImageSource
+        m images.
+
+    Returns
+    -------
+    ndarray of int, shape (m,)
+        Equal numbers where the image is the same: the same section of the same file, whatever its name.
+    """
     files, file_index, sections = source.keys()
     codes = {name: code for code, name in enumerate(dict.fromkeys(files))}
     code = np.array([codes[name] for name in files])[file_index]
     order = np.lexsort((sections, code))
-    same = (np.diff(code[order]) == 0) & (np.diff(sections[order]) == 0)
-    if same.any():
-        place = int(np.argmax(same))
-        first, second = order[place], order[place + 1]
-        raise InputError(f"{where}: rows {first + 1} and {second + 1} are the same particle ({source.describe(first)})")
+    new = (np.diff(code[order], prepend=-1) != 0) | (np.diff(sections[order], prepend=-1) != 0)
+    group = np.empty(len(order), dtype=np.int64)
+    group[order] = np.cumsum(new) - 1
+    _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]
+
+
+def refuse_duplicates(source: ImageSource, where: str) -> None:
+    """Raise an InputError, naming both rows, if two particles are the same image."""
+    images = number_images(source)
+    # Numbered by first appearance: the first that is no new number is a duplicate.
+    again = images <= np.concatenate([[-1], np.maximum.accumulate(images)[:-1]])
+    if again.any():
+        second = int(np.argmax(again))
+        first = int(np.argmax(images == images[second]))
+        raise InputError(
+            f"{where}: rows {first + 1} and {second + 1} are the same particle ({source.describe(first)}); remove one,"
+            " or allow duplicates (--allow-duplicates, allow_duplicates=True) if the set is symmetry-expanded"
+        )

@@ -24,7 +24,7 @@ def match_particles(a: ParticleStack, b: ParticleStack) -> np.ndarray:
     Raises
     ------
     InputError
-        If a particle of `a` is not in `b`.
+        If a particle of `a` is not in `b`, or `b` has one of them more than once.
 
     Examples
     --------
@@ -42,7 +42,15 @@ def match_particles(a: ParticleStack, b: ParticleStack) -> np.ndarray:
         names, file_index, sections = stack.source.keys()
         return pd.MultiIndex.from_arrays([np.array([files[name] for name in names])[file_index], sections])
 
-    rows = keys(b).get_indexer(keys(a))
+    wanted, there = keys(a), keys(b)
+    double = there.duplicated() & there.isin(wanted)
+    if double.any():
+        second = int(np.argmax(double))
+        raise InputError(
+            f"the other set has {b.source.describe(second)} more than once (again in row {second + 1}), expected each"
+            " particle once"
+        )
+    rows = there.drop_duplicates().get_indexer(wanted) if there.has_duplicates else there.get_indexer(wanted)
     missing = np.flatnonzero(rows < 0)
     if len(missing):
         first = a.source.describe(int(missing[0]))

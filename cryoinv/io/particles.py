@@ -14,7 +14,7 @@ from cryoinv.errors import InputError
 from cryoinv.geometry import Poses
 from cryoinv.io.checks import first_bad_image
 from cryoinv.io.image_paths import split_image_names
-from cryoinv.io.image_source import ArrayImages, ImageSource, open_images, refuse_duplicates
+from cryoinv.io.image_source import ArrayImages, ImageSource, number_images, open_images, refuse_duplicates
 from cryoinv.io.optics import OpticsGroup, groups_from_table
 from cryoinv.io.particle_checks import check_particles, shared_pixel_size
 from cryoinv.io.star import ParticleTable, read_particle_table
@@ -108,6 +108,22 @@ class ParticleStack:
             raise InputError(f"{self.source.describe(row)} {reason} (particle {self.image_names[row]})")
         return images
 
+    def image_numbers(self) -> np.ndarray:
+        """Number the different images from 0, by first appearance.
+
+        Returns
+        -------
+        ndarray of int, shape (m,)
+            Equal numbers where particles are the same image, as in a symmetry-expanded set.
+
+        Examples
+        --------
+        >>> images = np.random.default_rng(0).standard_normal((3, 8, 8))
+        >>> ParticleStack.from_arrays(images, 3.0).subset([2, 0, 2, 1]).image_numbers()
+        array([0, 1, 0, 2])
+        """
+        return number_images(self.source)
+
     def subset(self, indices: int | slice | ArrayLike) -> "ParticleStack":
         """Return some particles, in the order given; no image is read.
 
@@ -183,7 +199,7 @@ class ParticleStack:
         return np.where(wanted < 0, wanted + count, wanted).astype(np.int64)
 
     @classmethod
-    def from_star(cls, path: str | os.PathLike[str]) -> "ParticleStack":
+    def from_star(cls, path: str | os.PathLike[str], allow_duplicates: bool = False) -> "ParticleStack":
         """Open the particles of a RELION STAR file.
 
         Stacks are looked for as absolute paths, then from the folder of the STAR file, its parents and the
@@ -193,6 +209,8 @@ class ParticleStack:
         ----------
         path : str or path-like
             STAR file of RELION 3.0 or later.
+        allow_duplicates : bool
+            Whether rows may name the same image, as those of a symmetry-expanded set do.
 
         Returns
         -------
@@ -214,7 +232,7 @@ class ParticleStack:
         path = Path(path)
         table = read_particle_table(path)
         names = table.particles["rlnImageName"]
-        source = open_images(split_image_names(names, str(path)), path)
+        source = open_images(split_image_names(names, str(path)), path, allow_duplicates)
         optics = groups_from_table(table.optics, f"{path}, data_optics")
         if "rlnImageSize" in table.optics and not (table.optics["rlnImageSize"] == source.n).all():
             sizes = sorted(set(table.optics["rlnImageSize"]))
@@ -251,6 +269,7 @@ class ParticleStack:
         random_subset: ArrayLike | None = None,
         poses: Poses | None = None,
         image_names: Sequence[str] | None = None,
+        allow_duplicates: bool = False,
     ) -> "ParticleStack":
         """Take particles that are in memory already (or in a memory map of your own).
 
@@ -268,6 +287,8 @@ class ParticleStack:
             As in `ParticleStack`.
         image_names : sequence of str, optional
             ``index@file``; ``000001@particles.mrcs`` onwards if left out.
+        allow_duplicates : bool
+            Whether particles may have the same name, as those of a symmetry-expanded set do.
 
         Returns
         -------
@@ -312,5 +333,6 @@ class ParticleStack:
             poses=poses,
         )
         check_particles(stack, "particles in memory")
-        refuse_duplicates(stack.source, "particles in memory")
+        if not allow_duplicates:
+            refuse_duplicates(stack.source, "particles in memory")
         return stack

@@ -33,7 +33,7 @@ from cryoinv.spaces import resolve_device
 
 from .checkpoint import resumed_state, run_fingerprint
 from .gold_standard import HalfMaps, join_low_resolution, tau2_from_fsc
-from .halves import split_halves
+from .halves import split_particles
 from .records import iteration_record, run_warnings
 from .reference import fit_grey_scale
 from .reference_checks import checked_diameter, checked_reference
@@ -128,7 +128,7 @@ class Refinement:
         self.n, self.pixel_size = particles.n, particles.pixel_size
         self.reference = checked_reference(reference, self.n, self.device)
         self.symmetry = PointGroup(self.settings.symmetry)
-        self.halves = split_halves(len(particles), particles.random_subset, self.settings.seed)
+        self.halves = split_particles(particles, self.settings.seed, self.settings.allow_duplicates)
         self.diameter = checked_diameter(self.reference, self.pixel_size, self.settings)
         self.mask = self._sphere(3)
         self.images = FourierImages(

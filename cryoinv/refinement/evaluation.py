@@ -246,7 +246,8 @@ def move(volume: np.ndarray, vector: np.ndarray) -> np.ndarray:
 def _matched_poses(estimated: Path, true: Path) -> tuple[Poses, Poses]:
     from cryoinv.io import ParticleStack, match_particles
 
-    stacks = [ParticleStack.from_star(path) for path in (estimated, true)]
+    # A refinement of a symmetry-expanded set has duplicates; those of the truth are refused where they matter.
+    stacks = [ParticleStack.from_star(path, allow_duplicates=True) for path in (estimated, true)]
     found = []
     for path, stack in zip((estimated, true), stacks, strict=True):
         if stack.poses is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ from cryoinv.solvers import ClosedForm
 from cryoinv.spaces import resolve_device
 
 from .gold_standard import resolution_of, tau2_from_fsc
-from .halves import split_halves
+from .halves import split_particles
 
 if TYPE_CHECKING:
     from cryoinv.io import ParticleStack
@@ -61,6 +61,7 @@ def reconstruct(
     use_ctf: bool = True,
     device: str = "auto",
     seed: int = 0,
+    allow_duplicates: bool = False,
     callback: Callable[[int], None] | None = None,
 ) -> Reconstruction:
     r"""Map of particles at known poses, :math:`x = B/K`, or the M-step's under a quadratic prior.
@@ -85,6 +86,8 @@ def reconstruct(
         "auto", "cpu", "cuda" or "cuda:N".
     seed : int
         Of the random split.
+    allow_duplicates : bool
+        Take particles that are the same image, as in a symmetry-expanded set; they are in the same half.
     callback : callable, optional
         Called with the number of particles finished since the last call.
 
@@ -95,7 +98,7 @@ def reconstruct(
     Raises
     ------
     InputError
-        If there are no poses, or not one a particle.
+        If there are no poses, or not one a particle, or two particles are the same image without leave.
 
     References
     ----------
@@ -108,9 +111,10 @@ def reconstruct(
         )
     if len(poses) != len(particles):
         raise InputError(f"{len(poses)} poses were given for {len(particles)} particles")
+    if halves is not None:
+        particles = replace(particles, random_subset=np.asarray(halves))
+    halves = split_particles(particles, seed, allow_duplicates)
     images = FourierImages(particles, resolve_device(device), use_ctf=use_ctf)
-    subset = particles.random_subset if halves is None else halves
-    halves = split_halves(len(particles), subset, seed)
     scheme = interpolation_scheme(particles.n, interpolation, padding, gridding)
     # Within a shell only the ratios between optics groups matter; equal weight across shells mixes neighbours least.
     noise, group = initial_noise(images).relative(), PointGroup(symmetry)

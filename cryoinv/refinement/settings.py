@@ -57,6 +57,8 @@ class RefinementSettings:
         Bound on the temporaries of one block of images.
     seed : int
         Determines the half-sets.
+    allow_duplicates : bool
+        Take particles that are the same image, as in a symmetry-expanded set; they are in the same half.
     """
 
     particle_diameter: float | None = None
@@ -81,6 +83,7 @@ class RefinementSettings:
     noise_estimation: str = "unmasked"
     memory_bytes: int = 1 << 29
     seed: int = 0
+    allow_duplicates: bool = False
 
     def __post_init__(self) -> None:
         for name in ("max_shift", "join_below"):
