@@ -9,7 +9,9 @@ from pathlib import Path
 
 from cryoinv.errors import InputError
 
-_CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
+_CANNOT_WRITE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.EFBIG, errno.EIO
+}  # fmt: skip
 
 
 def existing_file(path: str | os.PathLike[str], kind: str = "file") -> Path:
@@ -98,7 +100,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, target)  # noqa: PTH105 - one call for both names
     except OSError as error:
-        if error.errno not in _CANNOT_WRITE:
+        # What else goes wrong counts where it is the file itself that cannot be opened.
+        if error.errno not in _CANNOT_WRITE and error.filename != str(temporary):
             raise
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
     finally:

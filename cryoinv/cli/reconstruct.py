@@ -39,6 +39,7 @@ def reconstruct(
     from cryoinv.cli.tables import print_table
     from cryoinv.geometry import PointGroup
     from cryoinv.io import ParticleStack, write_volume
+    from cryoinv.io.particle_checks import checked_poses
     from cryoinv.metrics import resolution_at
     from cryoinv.priors import prior_by_name
     from cryoinv.refinement.halves import split_particles
@@ -52,8 +53,7 @@ def reconstruct(
     device = resolve_device(device)
     stack = ParticleStack.from_star(particles, allow_duplicates)
     refuse_to_replace(input_files(stack, particles), outputs)
-    if stack.poses is None:
-        raise InputError(f"{particles}: has no poses (columns rlnAngleRot, rlnAngleTilt, rlnAnglePsi)")
+    checked_poses(stack, str(particles))
     try:
         split_particles(stack, seed, allow_duplicates)
     except InputError as error:

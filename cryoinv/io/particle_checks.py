@@ -41,6 +41,15 @@ def check_particles(stack: "ParticleStack", where: str) -> None:
         _check_ctf(stack.defocus, count, groups, where)
 
 
+def checked_poses(stack: "ParticleStack", where: str) -> Poses:
+    """Return the poses of `stack`; an InputError says which columns are missing where it has none."""
+    if stack.poses is not None:
+        return stack.poses
+    columns = [f"rlnAngle{name}" for name in ("Rot", "Tilt", "Psi")]
+    missing = [column for column in columns if stack.table is None or column not in stack.table.particles]
+    raise InputError(f"{where}: has no poses, {', '.join(missing)} missing of the columns {', '.join(columns)}")
+
+
 def _check_ctf(defocus: np.ndarray, count: int, groups: Sequence[OpticsGroup], where: str) -> None:
     if defocus.shape != (count, 3):
         raise InputError(f"{where}: defocus has shape {defocus.shape}, expected ({count}, 3)")

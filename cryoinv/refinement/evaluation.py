@@ -245,14 +245,13 @@ def move(volume: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 def _matched_poses(estimated: Path, true: Path) -> tuple[Poses, Poses]:
     from cryoinv.io import ParticleStack, match_particles
+    from cryoinv.io.particle_checks import checked_poses
 
     # A refinement of a symmetry-expanded set has duplicates; those of the truth are refused where they matter.
     stacks = [ParticleStack.from_star(path, allow_duplicates=True) for path in (estimated, true)]
     found = []
     for path, stack in zip((estimated, true), stacks, strict=True):
-        if stack.poses is None:
-            raise InputError(f"{path}: has no poses (rlnAngleRot, rlnAngleTilt, rlnAnglePsi)")
-        found.append(stack.poses)
+        found.append(checked_poses(stack, str(path)))
     try:
         rows = match_particles(stacks[0], stacks[1])
     except InputError as error:

@@ -172,7 +172,7 @@ def remove_outputs(folder: Path) -> None:
 
 
 class IterationLog(RefinementObserver):
-    """Keeps ``iterations.jsonl``, one line an iteration, flushed as it comes.
+    """Keeps ``iterations.jsonl``, one line an iteration, replaced whole as it comes.
 
     Nothing is written before the first pass over the particles begins, so that a refinement that fails to start
     leaves no trace.
@@ -202,9 +202,9 @@ class IterationLog(RefinementObserver):
         self._begun = True
 
     def iteration(self, record: dict) -> None:
-        """Append a line."""
-        with (self.folder / "iterations.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
+        """Add a line."""
+        self.history.append(record)
+        write_records(self.folder / "iterations.jsonl", self.history)
 
 
 def make_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from cryoinv.errors import InputError
 from cryoinv.geometry import PointGroup, Poses
+from cryoinv.io.particle_checks import checked_poses
 from cryoinv.likelihood import FourierImages, SufficientStatistics, initial_noise, known_pose_statistics
 from cryoinv.metrics import fourier_shell_correlation
 from cryoinv.operators.interpolation import interpolation_scheme
@@ -104,11 +105,7 @@ def reconstruct(
     ----------
     D. Kimanius et al. (2020), eqs. 9, 11.
     """
-    poses = particles.poses if poses is None else poses
-    if poses is None:
-        raise InputError(
-            "the particles carry no poses (rlnAngleRot, rlnAngleTilt, rlnAnglePsi): nothing to place"
-        )
+    poses = checked_poses(particles, "the particles") if poses is None else poses
     if len(poses) != len(particles):
         raise InputError(f"{len(poses)} poses were given for {len(particles)} particles")
     if halves is not None:

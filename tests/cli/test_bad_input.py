@@ -3,6 +3,7 @@
 import gzip
 import re
 import shutil
+import struct
 
 import numpy as np
 import pytest
@@ -69,6 +70,33 @@ def with_nan(volume):
     return volume
 
 
+def put(path, offset, *values):
+    """Write whole numbers into a header."""
+    raw = bytearray(path.read_bytes())
+    raw[offset : offset + 4 * len(values)] = struct.pack(f"<{len(values)}i", *values)
+    path.write_bytes(raw)
+
+
+def bomb(path):
+    """A gzipped file of some megabytes that unpacks to gigabytes of zeros, as its header says."""
+    put(path, 0, 700, 700, 700)
+    content = gzip.compress(path.read_bytes()[:1024], 1)
+    # Members of a gzip file follow one another: one of zeros, many times.
+    path.write_bytes(content + gzip.compress(bytes(1 << 24), 9) * (700**3 * 4 >> 24))
+
+
+def second_group(path, pixel_size, box):
+    """Give the third particle an optics group of its own."""
+    row = "1 simulated 7 300 2.7 0.1 20 2\n"
+    edit(path, f"^{row}", f"{row}2 other {pixel_size} 300 2.7 0.1 {box} 2\n")
+    edit(path, r"^000003@(\S+) 1", r"000003@\1 2")
+
+
+def another_box(data):
+    write_stack(data / "other.mrcs", random(2, BOX + 2, BOX + 2), PIXEL_SIZE)
+    edit(data / "particles.star", r"^000003@\S+", "000001@other.mrcs")
+
+
 STAR, STACK, REFERENCE = "particles.star", "particles.mrcs", "reference.mrc"
 SPOILT = {
     "star missing": (lambda d: (d / STAR).unlink(), [STAR, "no such"]),
@@ -83,7 +111,35 @@ SPOILT = {
     "star with a defocus in part": (lambda d: with_column(d / STAR, "rlnDefocusV"), [STAR, "rlnDefocusU is missing"]),
     "stack missing": (lambda d: edit(d / STAR, "particles.mrcs", "else.mrcs"), [STAR, "else.mrcs"]),
     "index too large": (lambda d: edit(d / STAR, r"0*3@", "000099@"), [STAR, "99", STACK]),
-    "index zero": (lambda d: edit(d / STAR, r"0*3@", "000000@"), [STAR, "000000@"]),
+    "index zero": (lambda d: edit(d / STAR, r"0*3@", "000000@"), [STAR, "000000@", "row 3", "from 1"]),
+    "index zero, bare": (lambda d: edit(d / STAR, r"0*3@", "0@"), [STAR, "'0@particles.mrcs'", "row 3", "from 1"]),
+    "row without an index": (lambda d: edit(d / STAR, r"0*3@", "@"), [STAR, "row 3", "index@file"]),
+    "row without a file": (lambda d: edit(d / STAR, r"^000003@\S+", "000003@"), [STAR, "row 3", "index@file"]),
+    "row without its last column": (
+        lambda d: edit(d / STAR, r"^(000003@\S+) 1", r"\1"), [STAR, "line ", "1 entries, expected 2"]
+    ),
+    "duplicate particle": (
+        lambda d: edit(d / STAR, r"0*3@", "000002@"), [STAR, "rows 2 and 3", STACK, "image 2", "--allow-duplicates"]
+    ),
+    "undefined optics group": (
+        lambda d: edit(d / STAR, r"^000003@(\S+) 1", r"000003@\1 9"), [STAR, "row 3", "optics group 9", "only 1"]
+    ),
+    "no optics group": (
+        lambda d: (second_group(d / STAR, 7, 20), edit(d / STAR, "rlnOpticsGroup #2$", "rlnElse #2", 2)),
+        [STAR, "rlnOpticsGroup is missing"],
+    ),
+    "two pixel sizes": (
+        lambda d: second_group(d / STAR, 7.5, 20), [STAR, "7 Å in optics group simulated", "7.5 Å in optics group other"]
+    ),
+    "two boxes": (lambda d: another_box(d), [STAR, "box sizes differ", "20 pixels", "22 in", "other.mrcs"]),
+    "two boxes in the optics": (lambda d: second_group(d / STAR, 7, 24), [STAR, "[20, 24]", "have 20 pixels"]),
+    "huge stack": (lambda d: put(d / STACK, 0, 100000, 100000, 100000), [STACK, "truncated", "100000 x 100000"]),
+    "stack of negative size": (lambda d: put(d / STACK, 8, -3), [STACK, "not an MRC", "-3"]),
+    "huge reference": (
+        lambda d: put(d / REFERENCE, 0, 2**31 - 1, 2**31 - 1, 2**31 - 1), [REFERENCE, "truncated", "33024"]
+    ),
+    "huge extended header": (lambda d: put(d / REFERENCE, 92, 2**31 - 1), [REFERENCE, "truncated"]),
+    "gzip bomb": (lambda d: bomb(d / REFERENCE), [REFERENCE, "gzipped", "unpack it first"]),
     "one particle": (lambda d: only_one_particle(d / STAR), [STAR, "half"]),
     "stack truncated": (lambda d: truncate(d / STACK), [STACK, "truncated"]),
     "stack empty": (lambda d: (d / STACK).write_bytes(b""), [STACK, "empty"]),
@@ -125,12 +181,13 @@ def test_refine_refuses_spoilt_files(case, cryoinv, copy, tmp_path):
 
 
 WRONG = {
+    "zero-diameter": (["--particle-diameter", "0"], ["particle_diameter is 0", "positive"]),
     "symmetry": (["--symmetry", "C0"], ["C0"]),
     "prior": (["--prior", "gausian"], ["gausian", "gaussian"]),
     "device": (["--device", "tpu"], ["tpu"]),
     "absent-gpu": (["--device", "cuda:99"], ["cuda:99"]),
     "diameter": (["--particle-diameter", "-3"], ["particle_diameter"]),
-    "large-diameter": (["--particle-diameter", "500"], ["particle_diameter", "500"]),
+    "large-diameter": (["--particle-diameter", "500"], ["particle_diameter is 500", "box of 140"]),
     "shift": (["--max-shift", "-1"], ["max_shift"]),
     "large-shift": (["--max-shift", "inf"], ["max_shift"]),
     "nan": (["--initial-lowpass", "nan"], ["initial_lowpass"]),
@@ -301,7 +358,8 @@ def test_evaluate_refuses(cryoinv, dataset, refined, copy, tmp_path):
     write_volume(run / "map.mrc", np.ones((BOX,) * 3), PIXEL_SIZE)
     check_refused(evaluate(folder=run), ["run/map.mrc", "constant"])
     check_refused(evaluate(options=["--symmetry", "X"]), ["X"])
-    check_refused(evaluate(options=["--particle-diameter", "0"]), ["diameter"])
+    for diameter in ("0", "-1", "500", "nan"):
+        check_refused(evaluate(options=["--particle-diameter", diameter]), [f"diameter is {diameter}", "140"])
 
 
 def test_fsc_refuses(cryoinv, dataset, tmp_path):
@@ -333,6 +391,15 @@ def test_fsc_refuses(cryoinv, dataset, tmp_path):
 
 def test_reconstruct_refuses(cryoinv, dataset, copy, tmp_path):
     check_refused(cryoinv("reconstruct", dataset / STAR, "--output", tmp_path / "m.mrc"), [STAR, "rlnAngleRot"])
+    check_refused(
+        cryoinv("reconstruct", dataset / "truth.star", "--output", tmp_path / "m.mrc", "--device", "cuda:99"), ["cuda:99"]
+    )
+    shutil.copy(copy / "truth.star", copy / "part.star")
+    edit(copy / "part.star", "rlnAngleTilt", "rlnAngleElse")
+    check_refused(
+        cryoinv("reconstruct", copy / "part.star", "--output", tmp_path / "m.mrc"),
+        ["part.star", "no poses, rlnAngleTilt missing"],
+    )
     for name in ("m.txt", "m.txt.gz"):
         check_refused(cryoinv("reconstruct", dataset / "truth.star", "--output", tmp_path / name), [name])
     check_refused(
