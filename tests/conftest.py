@@ -4,6 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples every time, few enough for every run; `pytest --hypothesis-profile search` looks further.
+_COMMON = {"deadline": None, "database": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("bounded", max_examples=30, derandomize=True, **_COMMON)
+settings.register_profile("search", max_examples=1000, **_COMMON)
+settings.load_profile("bounded")
 
 
 @pytest.fixture(scope="session")

@@ -105,7 +105,9 @@ def euler_from_matrix(matrices: ArrayLike) -> NDArray[np.float64]:
     # From A Rz(rot)^T e_y = Rz(psi) e_y: unlike A[:, 2] this stays well conditioned at the poles.
     c, s = np.cos(rot), np.sin(rot)
     psi = np.arctan2(A[..., 0, 1] * c - A[..., 0, 0] * s, A[..., 1, 1] * c - A[..., 1, 0] * s)
-    return np.rad2deg(np.stack([rot, tilt, psi], axis=-1))
+    angles = np.rad2deg(np.stack([rot, tilt, psi], axis=-1))
+    # The arc tangent of a negative zero is -180.
+    return np.where(angles <= -180, 180.0, angles)
 
 
 def matrix_from_quaternion(quaternions: ArrayLike) -> Matrices:
