@@ -143,8 +143,10 @@ def _parse(path: Path, raw: bytes, compressed: bool, version: tuple[int, int, in
     fields, order = _fields_in_byte_order(raw)
     nx, ny, nz = (int(fields[name]) for name in ("nx", "ny", "nz"))
     mode, extended = int(fields["mode"]), int(fields["nsymbt"])
-    if min(nx, ny, nz) < 1 or extended < 0:
+    if min(nx, ny, nz) < 1:
         raise InputError(f"{path}: not an MRC file, its header gives {nx} x {ny} x {nz} values")
+    if extended < 0:
+        raise InputError(f"{path}: not an MRC file, its header gives an extended header of {extended} bytes")
     if mode not in REAL_MODES:
         if bytes(fields["map"])[:3] != MAP_ID[:3]:
             raise InputError(f"{path}: not an MRC file, there is no 'MAP ' in its header")

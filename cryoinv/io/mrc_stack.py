@@ -86,7 +86,8 @@ class MrcStack:
                     self._fill(stream, stored, np.arange(len(stored)), indices[part])
                     out[rows[part]] = stored
         except OSError as error:
-            raise InputError(f"{self.path}: changed since it was opened ({error.strerror or error})") from None
+            reason = error.strerror or error
+            raise InputError(f"{self.path}: changed since it was opened, or cannot be read ({reason})") from None
 
     def _check_unchanged(self, file_bytes: int) -> None:
         # The time of change is not held against it: whoever copies or touches a file does not change its images.

@@ -135,7 +135,10 @@ def numbers(table: "pd.DataFrame", column: str, where: str) -> np.ndarray:
     """
     import pandas as pd
 
-    values = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    given = table[column]
+    if given.dtype == object:  # may hold integers too large for any type
+        given = given.map(str)
+    values = pd.to_numeric(given, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     finite = np.isfinite(values)
     if not finite.all():
         row = int(np.argmin(finite))

@@ -2,15 +2,17 @@
 
 import gzip
 import struct
+import time
 import tracemalloc
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from small_files import noise
 
 from cryoinv.errors import InputError, InputWarning
-from cryoinv.io import open_stack, read_array, read_volume, write_stack, write_volume
+from cryoinv.io import MrcStack, open_stack, read_array, read_volume, write_stack, write_volume
 
 NX, NY, NZ, MODE, MX, CELLA, MAPC, NSYMBT, MAP, MACHST = 0, 4, 8, 12, 28, 40, 64, 92, 208, 212
 
@@ -94,6 +96,72 @@ def test_huge_claims_in_all_three_sizes(raw, bad):
     for offset in (NX, NY, NZ):
         set_int(raw, offset, 2**31 - 1)
     check(bad(raw), "truncated MRC file")
+
+
+@contextmanager
+def little():
+    """Bound on memory and time."""
+    tracemalloc.start()
+    began = time.perf_counter()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+    assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((100_000, 100_000, 100_000), "truncated MRC file, 100000 x 100000 x 100000 values"),
+        ((2**31 - 1, 2**31 - 1, 2**31 - 1), "truncated MRC file"),  # beyond 64 bits
+        ((2**21, 2**21, 2**21), "truncated MRC file"),  # 2^63 values, 2^65 bytes
+        ((2**22, 2**21, 2**21), "truncated MRC file"),  # 0 bytes modulo 2^64
+        ((-8, -8, 8), "not an MRC file, its header gives -8 x -8 x 8"),  # a positive product
+        ((-(2**31), 8, 8), "not an MRC file"),
+        ((8, 8, 0), "not an MRC file"),
+    ],
+)
+@pytest.mark.parametrize("extended", [0, 2**31 - 1])
+def test_a_header_alone_with_any_claim(raw, bad, tmp_path, sizes, message, extended):
+    raw[0:12], raw[NSYMBT : NSYMBT + 4] = struct.pack("<3i", *sizes), struct.pack("<i", extended)
+    with little():
+        check(bad(raw[:1024]), message)
+        (tmp_path / "a.mrc.gz").write_bytes(gzip.compress(bytes(raw[:1024])))
+        with pytest.raises(InputError, match=message):
+            read_array(tmp_path / "a.mrc.gz")
+
+
+def test_a_negative_extended_header(raw, bad):
+    check(bad(set_int(raw, NSYMBT, -1024)), "extended header of -1024 bytes")
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_gzip_bombs(raw, tmp_path, honest):
+    """Two megabytes that unpack to two gigabytes: refused where the header says so, and else not unpacked."""
+    zeros = gzip.compress(bytes(1 << 24), 9)
+    if honest:
+        raw[0:12] = struct.pack("<3i", 810, 810, 810)
+    path = tmp_path / "bomb.mrc.gz"
+    path.write_bytes(gzip.compress(bytes(raw if not honest else raw[:1024]), 1) + zeros * 128)
+    assert path.stat().st_size < 2**22
+    with little(), warnings.catch_warnings():
+        if honest:
+            with pytest.raises(InputError, match=r"gzipped file of \d+ bytes claims to hold 2125765024, .*unpack it"):
+                read_array(path)
+        else:
+            warnings.simplefilter("ignore", InputWarning)
+            np.testing.assert_array_equal(read_array(path)[0], noise(8))
+
+
+def test_a_stack_taken_for_a_volume_is_not_read(raw, tmp_path):
+    path = tmp_path / "particles.mrcs"
+    path.write_bytes(set_int(raw, NZ, 10**7)[:1024])
+    with path.open("r+b") as stream:  # takes no room on the disk
+        stream.truncate(1024 + 8 * 8 * 4 * 10**7)
+    with little(), pytest.raises(InputError, match=r"particles\.mrcs: the volume is not cubic, 8 x 8 x 10000000"):
+        read_volume(path)
 
 
 def test_huge_claims_in_a_gzipped_file_allocate_little(raw, tmp_path):
@@ -195,6 +263,35 @@ def test_a_stack_cut_after_it_was_opened(tmp_path):
     (tmp_path / "a.mrcs").write_bytes((tmp_path / "a.mrcs").read_bytes()[:1100])
     with pytest.raises(InputError, match="changed since it was opened"):
         stack[0]
+    with pytest.raises(InputError, match="expected 1792 bytes but it has 1100"):
+        stack[[0, 2]]
     (tmp_path / "a.mrcs").unlink()
     with pytest.raises(InputError, match="changed since it was opened"):
+        stack[1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_stack_cut_while_it_is_read(tmp_path, monkeypatch, dtype):
+    """Between the check of its size and the reading, where a mapped file would end the process with SIGBUS."""
+    write_stack(tmp_path / "a.mrcs", noise(6), 1.0, dtype)
+    stack = open_stack(tmp_path / "a.mrcs")
+
+    def cut(*_):
+        (tmp_path / "a.mrcs").write_bytes((tmp_path / "a.mrcs").read_bytes()[:1600])
+
+    monkeypatch.setattr(MrcStack, "_check_unchanged", cut)
+    np.testing.assert_array_equal(stack[1], noise(6).astype(dtype)[1])
+    with pytest.raises(InputError, match=r"a\.mrcs: changed since .*, truncated within images 3 to 6"):
+        stack[2:]
+
+
+def test_a_disk_that_fails(tmp_path, monkeypatch):
+    write_stack(tmp_path / "a.mrcs", noise(3), 1.0)
+    stack = open_stack(tmp_path / "a.mrcs")
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(MrcStack, "_fill", fail)
+    with pytest.raises(InputError, match=r"a\.mrcs: .*Input/output error"):
         stack[1]

@@ -37,6 +37,8 @@ def known(seed, count=40, variance=1.0):
 
 def test_halves_come_from_the_file_or_are_even():
     np.testing.assert_array_equal(split_halves(3, np.array([1, 2, 1])), [1, 2, 1])
+    with pytest.raises(InputError, match=r"half-sets have shape \(2,\), expected \(3,\)"):
+        split_halves(3, np.array([1, 2]))
     assert sorted(np.bincount(split_halves(11))[1:]) == [5, 6]
     np.testing.assert_array_equal(split_halves(50, seed=3), split_halves(50, seed=3))
     assert (split_halves(50, seed=3) != split_halves(50, seed=4)).any()
