@@ -100,7 +100,7 @@ class MrcStack:
     def _fill(self, stream: FileIO, images: np.ndarray, rows: np.ndarray, indices: np.ndarray) -> None:
         """Set images[rows] to sections, the bytes going where they belong; runs of neighbours in one read."""
         size, offset = self._image_bytes, self.header.offset
-        view = memoryview(images.reshape(-1).view(np.uint8))
+        view = images.reshape(-1).view(np.uint8).data
         ends = np.flatnonzero((np.diff(indices) != 1) | (np.diff(rows) != 1)) + 1
         starts = np.concatenate([[0], ends])
         lengths = np.diff(starts, append=len(indices)).tolist()

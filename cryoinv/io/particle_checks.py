@@ -11,8 +11,8 @@ import numpy as np
 
 from cryoinv.errors import InputError, InputWarning
 from cryoinv.geometry import Poses
-from cryoinv.io.mrc_stack import MrcStack
 from cryoinv.io.mrc_header import same_pixel_size
+from cryoinv.io.mrc_stack import MrcStack
 from cryoinv.io.optics import OpticsGroup, common_pixel_size
 
 if TYPE_CHECKING:

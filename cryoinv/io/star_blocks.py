@@ -101,7 +101,7 @@ def _with_quotes(block: "pd.DataFrame | Mapping[str, Any]", where: str) -> "pd.D
     if isinstance(block, Mapping):
         return {label: quote(value) for label, value in block.items()}
     texts = block.select_dtypes(exclude="number")
-    return block.assign(**{column: texts[column].map(quote) for column in texts})
+    return block.assign(**{str(column): texts[column].map(quote) for column in texts})
 
 
 def _has_space(block: "pd.DataFrame | dict[str, Any]") -> bool:

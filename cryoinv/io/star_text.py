@@ -26,7 +26,7 @@ _UNIT = "\x1f"
 
 
 def parse_star(text: str, where: str) -> "dict[str, pd.DataFrame | dict[str, Any]]":
-    """Take the text of a STAR file apart.
+    r"""Take the text of a STAR file apart.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def parse_star(text: str, where: str) -> "dict[str, pd.DataFrame | dict[str, Any
 
     Examples
     --------
-    >>> blocks = parse_star("data_a\\n_x 1\\ndata_b\\nloop_\\n_y #1\\n_z #2\\n2 it's\\n3 'a b'\\n", "a.star")
+    >>> blocks = parse_star("data_a\n_x 1\ndata_b\nloop_\n_y #1\n_z #2\n2 it's\n3 'a b'\n", "a.star")
     >>> blocks["a"], blocks["b"]["z"].tolist()
     ({'x': 1}, ["it's", 'a b'])
     """
@@ -130,8 +130,8 @@ def _read(text: str, separator: str, labels: list[str]) -> "pd.DataFrame":
     """Make a table of rows; columns are numbers where every entry is one."""
     import pandas as pd
 
-    words = {position: str for position, label in enumerate(labels) if is_text(label)}
-    missing = {position: _MISSING for position in range(len(labels)) if position not in words}
+    words: dict[Any, Any] = {position: str for position, label in enumerate(labels) if is_text(label)}
+    missing: dict[Any, Any] = {position: _MISSING for position in range(len(labels)) if position not in words}
     table = pd.read_csv(
         io.StringIO(text),
         sep=separator,
@@ -143,9 +143,8 @@ def _read(text: str, separator: str, labels: list[str]) -> "pd.DataFrame":
         skip_blank_lines=separator != _UNIT,
         low_memory=False,
     )
-    truths = {position: str for position, dtype in enumerate(table.dtypes) if dtype == bool}
-    for position, kind in truths.items():  # "True" is a word in a STAR file
-        table[position] = pd.Series([str(value) for value in table[position]], dtype=kind)
+    for position in table.select_dtypes(bool):  # "True" is a word in a STAR file
+        table[position] = table[position].map(str)
     if table.shape[1] != len(labels):
         raise ValueError(f"{table.shape[1]} columns of {len(labels)}")
     table.columns = pd.Index(labels)

@@ -129,7 +129,7 @@ SPOILT = {
         [STAR, "rlnOpticsGroup is missing"],
     ),
     "two pixel sizes": (
-        lambda d: second_group(d / STAR, 7.5, 20), [STAR, "7 Å in optics group simulated", "7.5 Å in optics group other"]
+        lambda d: second_group(d / STAR, 7.5, 20), [STAR, "7 Å in optics group simulated", "7.5 Å in optics group oth"]
     ),
     "two boxes": (lambda d: another_box(d), [STAR, "box sizes differ", "20 pixels", "22 in", "other.mrcs"]),
     "two boxes in the optics": (lambda d: second_group(d / STAR, 7, 24), [STAR, "[20, 24]", "have 20 pixels"]),
@@ -391,9 +391,10 @@ def test_fsc_refuses(cryoinv, dataset, tmp_path):
 
 def test_reconstruct_refuses(cryoinv, dataset, copy, tmp_path):
     check_refused(cryoinv("reconstruct", dataset / STAR, "--output", tmp_path / "m.mrc"), [STAR, "rlnAngleRot"])
-    check_refused(
-        cryoinv("reconstruct", dataset / "truth.star", "--output", tmp_path / "m.mrc", "--device", "cuda:99"), ["cuda:99"]
-    )
+    for option, value in (("--device", "cuda:99"), ("--symmetry", "C0"), ("--prior", "none")):
+        check_refused(
+            cryoinv("reconstruct", dataset / "truth.star", "--output", tmp_path / "m.mrc", option, value), [value]
+        )
     shutil.copy(copy / "truth.star", copy / "part.star")
     edit(copy / "part.star", "rlnAngleTilt", "rlnAngleElse")
     check_refused(

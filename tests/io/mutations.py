@@ -8,7 +8,8 @@ from mrcfile.dtypes import HEADER_DTYPE
 
 TOKENS = rb"""nan inf -1 0 1e400 # " ' _ @ loop_ data_ 999999999999999999999 $ % \\""".split()
 TOKENS += [b"", b"\n", b" ", b"\t", b"\r", b"\0", b"\xff", b"a b"]
-WHOLE = [0, 1, 2, 3, 4, 6, 7, 8, 9, 12, 101, 255, 1024, 65536, 100_000, 2**20, 2**24, 2**31 - 1, -1, -2, -1024, -(2**31)]
+WHOLE = [0, 1, 2, 3, 4, 6, 7, 8, 9, 12, 101, 255, 1024, 65536, 100_000, 2**20, 2**24, 2**31 - 1]
+WHOLE += [-1, -2, -1024, -(2**31)]
 REAL = [0.0, -0.0, -1.0, 1e-45, 1e-30, 1e30, 3.4e38, float("nan"), float("inf"), -float("inf"), 1.5]
 STAMPS = [b"\x44\x44\0\0", b"\x44\x41\0\0", b"\x11\x11\0\0", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x11\x44\0\0"]
 NAMES = [b"MAP ", b"MAP\0", b"map ", b"MAPI", b"    ", b"\0\0\0\0", b"PAM ", b"\xff\xff\xff\xff"]
@@ -55,7 +56,8 @@ def damage_header(raw, rng):
             raw[offset : offset + 4] = pick(NAMES, rng)
         elif kind.base.kind == "f" or kind.names:
             count = kind.itemsize // 4
-            raw[offset : offset + kind.itemsize] = struct.pack(f"{order}{count}f", *(pick(REAL, rng) for _ in range(count)))
+            values = [pick(REAL, rng) for _ in range(count)]
+            raw[offset : offset + kind.itemsize] = struct.pack(f"{order}{count}f", *values)
         else:
             raw[offset : offset + 4] = struct.pack(f"{order}i", pick(WHOLE, rng))
     if rng.integers(8) == 0:  # as long as before, but the other way round
@@ -70,12 +72,17 @@ def damage_inside_gzip(raw, rng):
     return gzip.compress(pick([damage, damage_header], rng)(gzip.decompress(raw), rng), 1)
 
 
-ENTRIES = ["nan", "inf", "-inf", "1e400", "-1e400", "9" * 400, "0x10", "1_0", "+-1", "1,5", "True", "", '""', "''", "'", '"']
-ENTRIES += ['"a b"', "'a b", "#", "a#b", "a;b", ";", "_x", "data_", "data_x", "loop_", "save_", "stop_", "$1", "[1]", "@", "1@", "@a"]
-ENTRIES += ["0@stack.mrcs", "-1@stack.mrcs", "1.5@stack.mrcs", "1@", "5@stack.mrcs", "1@/", "1@.", "1@..", "1@" + "x" * 5000]
-ENTRIES += ["1@\u00a0", "größe", "١@stack.mrcs", "１", "\u2028", "\u0085", "\u200b1", "\ufeff", "🧊", "e\u0301", "\u202e1", "\x0b", "\x0c", "\x1f"]
-LINES = ["", "data_", "data_particles", "data_optics", "data_x", "loop_", "_rlnX #1", "_rlnX 1", "_", "stop_", "save_x", "# c", "#", ";"]
-LINES += ["data_x\n\nloop_\n_rlnImageName #1\n", "loop_\n_a\n_b\n1 2", "x" * 10_000, " ".join("1" * 2000), "\ufeffdata_x", "\t \t"]
+# fmt: off
+ENTRIES = ["nan", "inf", "-inf", "1e400", "-1e400", "9" * 400, "0x10", "1_0", "+-1", "1,5", "True", ""]
+ENTRIES += ['""', "''", "'", '"', "$1", "[1]", "@", "1@", "@a"]
+ENTRIES += ['"a b"', "'a b", "#", "a#b", "a;b", ";", "_x", "data_", "data_x", "loop_", "save_", "stop_"]
+ENTRIES += ["0@stack.mrcs", "-1@stack.mrcs", "1.5@stack.mrcs", "5@stack.mrcs", "1@/", "1@.", "1@..", "1@" + "x" * 5000]
+ENTRIES += ["1@\u00a0", "größe", "١@stack.mrcs", "１", "\u2028", "\u0085", "\u200b1", "\ufeff", "🧊"]
+ENTRIES += ["e\u0301", "\u202e1", "\x0b", "\x0c", "\x1f"]
+LINES = ["", "data_", "data_particles", "data_optics", "data_x", "loop_", "_rlnX #1", "_rlnX 1", "_", "stop_"]
+LINES += ["save_x", "# c", "#", ";", "data_x\n\nloop_\n_rlnImageName #1\n", "loop_\n_a\n_b\n1 2", "x" * 10_000]
+LINES += [" ".join("1" * 2000), "\ufeffdata_x", "\t \t"]
+# fmt: on
 ENDS = ["\r\n", "\r", "\n\n", "\x0b", "\x0c", "\x85", "\u2028", " \n ", "\n#\n"]
 
 
@@ -122,7 +129,8 @@ def change_a_label(lines, rng):
 def change_a_row(lines, rng):
     number = int(rng.integers(len(lines)))
     line = lines[number]
-    new = [[], [line] * 2, [line[: len(line) // 2]], [line, pick(LINES, rng)], [pick(LINES, rng)], [line + " 1"], [line * 300]]
+    other = pick(LINES, rng)
+    new = [[], [line] * 2, [line[: len(line) // 2]], [line, other], [other], [line + " 1"], [line * 300]]
     return [*lines[:number], *pick(new, rng), *lines[number + 1 :]]
 
 

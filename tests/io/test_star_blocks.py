@@ -88,7 +88,7 @@ BAD = {
     "binary": (b"data_a\0\n\nloop_\n_x #1\n1\n", "binary"),
     "latin-1": ("data_a\n\nloop_\n_x #1\nfår\n".encode("latin-1"), r"byte \d+ is not UTF-8"),
     "carriage returns": (b"data_a\r\rloop_\r_x #1\r1\r2\r", "carriage returns"),
-    "ragged": (b"data_a\n\nloop_\n_x #1\n_y #2\n1 2\n1 2 3\n1 2\n", "STAR file, line 7 is a row of 3 entries, expected 2"),
+    "ragged": (b"data_a\n\nloop_\n_x #1\n_y #2\n1 2\n1 2 3\n1 2\n", "file, line 7 is a row of 3 entries, expected 2"),
     "a short row": (b"data_a\n\nloop_\n_x #1\n_y #2\n1 2\n1\n1 2\n", "STAR file, line 7 is a row of 1 entries"),
     "too few": (b"data_a\n\nloop_\n_x #1\n_y #2\n1\n2\n", "not a well-formed STAR file, line 6"),
     "cut short": (b"data_a\n\nloop_\n_x #1\n_y #2\n1 2\n2\n", "line 7 is the last and truncated"),
