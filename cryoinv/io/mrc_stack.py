@@ -1,5 +1,6 @@
 """Stacks of images in MRC files, read image by image when asked for."""
 
+import itertools
 import os
 from io import FileIO
 from typing import Any
@@ -101,16 +102,17 @@ class MrcStack:
         """Set images[rows] to sections, the bytes going where they belong; runs of neighbours in one read."""
         size, offset = self._image_bytes, self.header.offset
         view = images.reshape(-1).view(np.uint8).data
-        ends = np.flatnonzero((np.diff(indices) != 1) | (np.diff(rows) != 1)) + 1
-        starts = np.concatenate([[0], ends])
-        lengths = np.diff(starts, append=len(indices)).tolist()
-        for row, section, count in zip(rows[starts].tolist(), indices[starts].tolist(), lengths, strict=True):
+        # Slices, and not numpy.diff: this is called for every stack of a block, of which there may be hundreds.
+        ends = (indices[1:] - indices[:-1] != 1) | (rows[1:] - rows[:-1] != 1)
+        bounds = [0, *(ends.nonzero()[0] + 1).tolist(), len(indices)]
+        for start, stop in itertools.pairwise(bounds):
+            row, section, count = int(rows[start]), int(indices[start]), stop - start
             stream.seek(offset + section * size)
             left = view[row * size : (row + count) * size]
             # The system reads at most 2 GiB at a time, and less where it is interrupted.
-            while got := stream.readinto(left):
+            while (got := stream.readinto(left)) and got < len(left):
                 left = left[got:]
-            if left:
+            if not got:
                 raise InputError(
                     f"{self.path}: changed since it was opened, truncated within images {section + 1} to"
                     f" {section + count}"

@@ -2,13 +2,14 @@
 
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, InputWarning
 from cryoinv.files import atomic_path, existing_file
 from cryoinv.io.star_text import parse_star, quoted
 
@@ -47,9 +48,13 @@ def read_star(path: str | os.PathLike[str]) -> "dict[str, pd.DataFrame | dict[st
     {'general': {'rlnPixelSize': 1.5}}
     """
     path = existing_file(path, "STAR file")
-    blocks = parse_star(_text(path), str(path))
+    text = _text(path)
+    blocks = parse_star(text, str(path))
     if not blocks:
         raise InputError(f"{path}: not a STAR file, it has no data_ block")
+    if not text.endswith("\n"):  # a number cut short is still a number
+        message = f"{path}: the last line has no end, the file may be cut short within its last entry"
+        warnings.warn(message, InputWarning, stacklevel=3)
     return blocks
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from small_files import loop, noise
 
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, InputWarning
 from cryoinv.io import read_star, write_star, write_volume
 
 
@@ -79,6 +79,12 @@ def test_plain_and_careful_reading_agree(tmp_path):
     a, b = (read_star(tmp_path / name)["a"] for name in ("a.star", "b.star"))
     pd.testing.assert_frame_equal(a, b)
     assert list(a["rlnAName"]) == columns["rlnAName"] and list(a["t"]) == columns["t"] and a["i"].dtype.kind == "i"
+
+
+def test_a_last_line_without_an_end_is_worth_a_warning(tmp_path):
+    (tmp_path / "a.star").write_text("data_a\nloop_\n_x #1\n12.25\n13.2")
+    with pytest.warns(InputWarning, match=r"a\.star: the last line has no end"):
+        assert list(read_star(tmp_path / "a.star")["a"]["x"]) == [12.25, 13.2]
 
 
 BAD = {
