@@ -15,7 +15,7 @@ from cryoinv.operators.interpolation import Interpolation
 from .accumulator import SliceAccumulator
 from .candidate_pass import local_pass, oversampled_pass
 from .candidates import Candidates
-from .exhaustive import GridPosterior, SharedGrid
+from .exhaustive import GridPosterior, GridSums, SharedGrid
 from .grid_summary import NEIGHBOURHOOD, grid_moments, merged_summary
 from .images import FourierImages
 from .paired_grid import PairedGrid
@@ -221,7 +221,8 @@ class _GroupSums:
 
     def __init__(self, group: int, grid: SharedGrid, precision: torch.Tensor):
         self.group, self.grid, self.precision = group, grid, precision
-        self.inserted, self.scored = grid.new_sums(), None
+        self.inserted = grid.new_sums()
+        self.scored: GridSums | None = None
 
     def add(self, posterior: GridPosterior, terms: ImageTerms, masked: bool) -> None:
         self.grid.add_data(self.inserted, posterior, terms.inserted)

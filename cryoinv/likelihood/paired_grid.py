@@ -73,8 +73,9 @@ class PairedGrid(SharedGrid):
         count = len(self.table)
         chosen = np.arange(len(self.rotations))[orientations]
         second, pair = np.divmod(chosen, self.slices.shape[0])
-        pair = torch.as_tensor(pair, device=self.slices.device)
-        even, odd = (table[image * count : (image + 1) * count].index_select(1, pair) for table in posterior.tables)
+        columns = torch.as_tensor(pair, device=self.slices.device)
+        rows = slice(image * count, (image + 1) * count)
+        even, odd = (table[rows].index_select(1, columns) for table in posterior.tables)
         sign = torch.as_tensor(1.0 - 2.0 * second).to(odd)
         return 0.5 * posterior.scale[image] * (even + sign * odd)
 
