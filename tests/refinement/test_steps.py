@@ -180,7 +180,7 @@ def test_schedule_goes_local_when_nothing_gains_and_ends_when_poses_rest():
     schedule.converged, schedule.smallest_change = False, 3.0
     schedule.advance(settings, 8.2, changes(1.5), 2)
     assert not schedule.converged  # they settle, but move as far as they are uncertain
-    schedule.advance(settings, 8.2, changes(0.9), 2)
+    schedule.advance(settings, 8.2, changes(0.6), 2)
     assert schedule.converged
 
 
