@@ -23,6 +23,7 @@ from .posterior import PoseWeights
 from .scores import ImageTerms, image_terms
 from .search import ExhaustiveSearch, LocalSearch
 from .statistics import PosteriorSummary
+from .tensor_cores import is_harmless, tf32
 
 __all__ = ["Expectation"]
 
@@ -75,6 +76,7 @@ class Expectation:
         self, search: ExhaustiveSearch | LocalSearch, indices: np.ndarray
     ) -> tuple[SliceAccumulator, PosteriorSummary]:
         """Go through the particles; return the sums and the summaries."""
+        self._tf32: bool | None = None if self.images.device.type == "cuda" else False
         self.accumulator = SliceAccumulator(
             self.interpolation, self.images.disc, self.symmetry, self.noise.sigma2.shape[0], self.gradient
         )
@@ -123,7 +125,10 @@ class Expectation:
             if sums is None or sums.group != group:
                 self._close_group(grid, sums)
                 sums = _GroupSums(group, grid, terms.precision)
-            posterior = grid.posterior(terms)
+            if self._tf32 is None:
+                self._tf32 = is_harmless(grid, terms)
+            with tf32(self._tf32):
+                posterior = grid.posterior(terms)
             summary = self.summary(block, posterior.summary, terms.constant, *grid.poses(posterior.summary.best))
             if self.sums:
                 moments = grid_moments(grid, posterior, spacing_degrees, self.images.pixel_size, self.symmetry)
@@ -135,7 +140,8 @@ class Expectation:
                 self.accumulator.add_images(group, terms.power, len(block))
                 self.report(len(block))
             if self.sums:
-                sums.add(posterior, terms, self.images.mask is not None)
+                with tf32(self._tf32):
+                    sums.add(posterior, terms, self.images.mask is not None)
         self._close_group(grid, sums)
         return PosteriorSummary.concatenate(summaries)
 

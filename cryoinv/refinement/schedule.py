@@ -30,8 +30,8 @@ class Schedule:
     ends when the posteriors have become narrow for its grid: the median spread is below 0.6 of a step. Stage 1 ends
     when fewer than a twentieth of the particles still turn by more than a step of the grid, so that nothing is left for
     it to find. Both end when an iteration does not gain. The refinement has *converged* when in stage 2 the resolution
-    does not improve by a shell, and the poses either move by less than 0.35 of the posterior's spread or do not settle any
-    more.
+    does not improve by a shell, and the poses either move by less than 0.35 of the posterior's spread or do not settle
+    any more.
 
     Parameters
     ----------
