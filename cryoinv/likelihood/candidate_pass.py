@@ -43,7 +43,7 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
     for group, block in step.images.group_blocks(indices, min(_BLOCK, step.block_size(search))):
         terms = image_terms(step.images, step.noise, group, block, step.count)
         chosen = Candidates([], [], [], [float(log_prior)] * len(block))
-        posterior = grid.posterior(terms)
+        posterior = step.posterior(grid, terms)
         for orientation_mass, translation_mass in zip(posterior.orientations, posterior.translations, strict=True):
             orientations = order[significant(orientation_mass, share, most)].sort().values
             translations = significant(translation_mass, share, len(translation_mass))

@@ -125,10 +125,7 @@ class Expectation:
             if sums is None or sums.group != group:
                 self._close_group(grid, sums)
                 sums = _GroupSums(group, grid, terms.precision)
-            if self._tf32 is None:
-                self._tf32 = is_harmless(grid, terms)
-            with tf32(self._tf32):
-                posterior = grid.posterior(terms)
+            posterior = self.posterior(grid, terms)
             summary = self.summary(block, posterior.summary, terms.constant, *grid.poses(posterior.summary.best))
             if self.sums:
                 moments = grid_moments(grid, posterior, spacing_degrees, self.images.pixel_size, self.symmetry)
@@ -140,7 +137,7 @@ class Expectation:
                 self.accumulator.add_images(group, terms.power, len(block))
                 self.report(len(block))
             if self.sums:
-                with tf32(self._tf32):
+                with tf32(bool(self._tf32)):
                     sums.add(posterior, terms, self.images.mask is not None)
         self._close_group(grid, sums)
         return PosteriorSummary.concatenate(summaries)
@@ -149,6 +146,13 @@ class Expectation:
         """Slices of all orientations of a search, halved where they are paired."""
         kind = SharedGrid if search.pairs is None else PairedGrid
         return kind(search, self.interpolation, self.prepared, self.pixels)
+
+    def posterior(self, grid: SharedGrid, terms: ImageTerms) -> GridPosterior:
+        """Posterior of a block of images; the first block decides on the precision of products."""
+        if self._tf32 is None:
+            self._tf32 = is_harmless(grid, terms)
+        with tf32(self._tf32):
+            return grid.posterior(terms)
 
     def _close_group(self, grid: SharedGrid, sums: _GroupSums | None) -> None:
         if sums is not None and self.sums:
@@ -166,7 +170,7 @@ class Expectation:
         grid = self.shared_grid(search)
         evidence: dict[int, float] = {}
         for group, block in self.images.group_blocks(indices, self.block_size(search)):
-            posterior = grid.posterior(image_terms(self.images, self.noise, group, block, self.count))
+            posterior = self.posterior(grid, image_terms(self.images, self.noise, group, block, self.count))
             evidence |= zip(block.tolist(), posterior.summary.log_evidence.tolist(), strict=True)
         return np.array([evidence[int(i)] for i in indices])
 
