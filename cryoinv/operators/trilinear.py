@@ -20,6 +20,7 @@ import torch
 __all__ = ["has_compiled_kernel", "insert_slices", "insert_weights", "slice_spectrum"]
 
 _POINTS_PER_CHUNK = 1 << 20  # bounds the (8 neighbours x points) temporaries of the readable version
+_LARGEST_COMPILED_BOX = 2046  # the compiled kernel counts entries in 32 bits
 
 
 def slice_spectrum(
@@ -61,7 +62,7 @@ def slice_spectrum(
     True
     """
     rotations = rotations.to(spectrum.device, spectrum.real.dtype)
-    if _use_compiled(spectrum, rotations, compiled):
+    if _use_compiled(spectrum, rotations, spectrum.shape[0], compiled):
         return _CompiledSlice.apply(spectrum, rotations, pixels, float(scale))
     return torch.cat(
         [
@@ -96,7 +97,7 @@ def insert_slices(
         Sum of all values times their interpolation coefficients, differentiable in `values`.
     """
     rotations = rotations.to(values.device, values.real.dtype)
-    if _use_compiled(values, rotations, compiled):
+    if _use_compiled(values, rotations, box, compiled):
         return _CompiledInsert.apply(values, rotations, pixels, float(scale), box)
     total = values.new_zeros(box, box, box // 2 + 1)
     start = 0
@@ -131,7 +132,7 @@ def insert_weights(
     torch.Tensor, shape (N, N, N//2+1), real
     """
     rotations = rotations.to(weights.device, weights.dtype)
-    if _use_compiled(weights, rotations, compiled):
+    if _use_compiled(weights, rotations, box, compiled):
         from . import trilinear_numba
 
         return trilinear_numba.insert(weights, rotations, pixels, float(scale), box)
@@ -153,10 +154,14 @@ def has_compiled_kernel() -> bool:
         return False
 
 
-def _use_compiled(tensor: torch.Tensor, rotations: torch.Tensor, wanted: bool | None) -> bool:
-    possible = tensor.device.type == "cpu" and not rotations.requires_grad and has_compiled_kernel()
+def _use_compiled(tensor: torch.Tensor, rotations: torch.Tensor, box: int, wanted: bool | None) -> bool:
+    suited = tensor.device.type == "cpu" and not rotations.requires_grad and box <= _LARGEST_COMPILED_BOX
+    possible = suited and has_compiled_kernel()
     if wanted and not possible:
-        raise ValueError("the compiled kernel needs numba, CPU tensors and rotations without gradient")
+        raise ValueError(
+            "the compiled kernel needs numba, CPU tensors, rotations without gradient and a box of at most "
+            f"{_LARGEST_COMPILED_BOX}"
+        )
     return possible if wanted is None else wanted
 
 
