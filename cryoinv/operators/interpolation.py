@@ -19,6 +19,7 @@ from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, hermitian_weigh
 
 from .gridding import gridding_window
 from .lumping import neighbours_mean
+from .padded_fft import cropped_irfft, padded_rfft, padded_rfft_transpose
 from .slice_sums import BufferedSums, CompiledSums, SliceSums
 from .trilinear import has_compiled_kernel, insert_slices, insert_weights, slice_spectrum
 
@@ -108,11 +109,11 @@ class TrilinearInterpolation:
 
     def prepare(self, volume: torch.Tensor) -> torch.Tensor:
         """Spectrum (N, N, N//2+1) from which slices of the volume (n, n, n) are read."""
-        return self.constant * centred_rfft(self._pad(volume / self.window(volume)))
+        return padded_rfft(volume * (self.constant / self.window(volume)), self.box)
 
     def prepare_adjoint(self, inserted: torch.Tensor) -> torch.Tensor:
         """Volume (n, n, n): Euclidean transpose of `prepare` applied to an insertion."""
-        return self.constant * self.spectrum_adjoint(_riesz(inserted, self.box))
+        return padded_rfft_transpose(inserted, self.n, self.box) * (self.constant / self.window(inserted))
 
     def slices(self, prepared: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
         """Slices (M, P) at rotations (M, 3, 3) and image frequencies (P, 2)."""
@@ -128,7 +129,7 @@ class TrilinearInterpolation:
 
     def spectrum_adjoint(self, spectrum: torch.Tensor) -> torch.Tensor:
         """Volume (n, n, n): adjoint of ``spectrum(prepare(volume))``."""
-        return self._crop(centred_irfft(spectrum, self.box)) / self.window(spectrum)
+        return cropped_irfft(spectrum, self.n, self.box) / self.window(spectrum)
 
     def insert_weights(
         self, weights: torch.Tensor, rotations: torch.Tensor, pixels: torch.Tensor
@@ -161,7 +162,7 @@ class TrilinearInterpolation:
         sum without interpolation, while what lies between it and the first shell is extrapolated. A constant is
         added that restores that sum; otherwise the map's mean comes out nearly a fifth low.
         """
-        volume, window = self._crop(centred_irfft(spectrum, self.box)), self.window(spectrum)
+        volume, window = cropped_irfft(spectrum, self.n, self.box), self.window(spectrum)
         if self.padding > 1:
             lacking = self.box**1.5 * spectrum[0, 0, 0].real - (volume / window).sum()
             volume = volume + lacking / (1 / window).sum()
@@ -169,19 +170,10 @@ class TrilinearInterpolation:
 
     def from_volume(self, volume: torch.Tensor) -> torch.Tensor:
         """Spectrum on the padded grid that `to_volume` maps to the given volume."""
-        spectrum = centred_rfft(self._pad(volume * self.window(volume)))
+        spectrum = padded_rfft(volume * self.window(volume), self.box)
         if self.padding > 1:
             spectrum[0, 0, 0] = volume.sum() / self.box**1.5
         return spectrum
-
-    def _pad(self, volume: torch.Tensor) -> torch.Tensor:
-        before = self.box // 2 - self.n // 2
-        after = self.box - self.n - before
-        return torch.nn.functional.pad(volume, (before, after) * 3)
-
-    def _crop(self, volume: torch.Tensor) -> torch.Tensor:
-        inside = slice(self.box // 2 - self.n // 2, self.box // 2 - self.n // 2 + self.n)
-        return volume[..., inside, inside, inside]
 
 
 class NufftInterpolation:

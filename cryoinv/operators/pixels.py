@@ -74,8 +74,8 @@ class FourierDisc:
 
     def place(self, values: torch.Tensor) -> torch.Tensor:
         """Half-spectra (m, n, n//2+1) of values (m, P): mates filled in, zero outside the disc."""
-        flat = values.new_zeros(len(values), self.n * (self.n // 2 + 1)).index_copy(1, self.index, values)
-        flat = flat.index_copy(1, self._mates, values[:, self._paired].conj())
+        flat = values.new_zeros(len(values), self.n * (self.n // 2 + 1))
+        flat.index_copy_(1, self.index, values).index_copy_(1, self._mates, values[:, self._paired].conj())
         return flat.reshape(len(values), self.n, self.n // 2 + 1)
 
     def collect(self, spectra: torch.Tensor) -> torch.Tensor:
@@ -84,9 +84,9 @@ class FourierDisc:
         With P for `place`, c for the result: :math:`\langle P v, y \rangle = \mathrm{Re} \sum_p v_p \bar c_p`.
         """
         flat = spectra.flatten(1)
-        values = flat[:, self.index]
+        values = flat.index_select(1, self.index)
         mean = (values[:, self._paired] + flat[:, self._mates].conj()) / 2
-        return values.index_copy(1, self._paired, mean) * self.weights.to(values.real.dtype)
+        return values.index_copy_(1, self._paired, mean).mul_(self.weights.to(values.real.dtype))
 
     def within(self, radius: float) -> int:
         """Count the pixels with frequency at most `radius`: the length of that prefix."""
