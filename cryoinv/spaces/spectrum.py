@@ -13,8 +13,6 @@ from torch import Tensor
 
 Device = torch.device | str
 
-_PART_BYTES = 1 << 20
-
 
 def frequencies(n: int, device: Device = "cpu") -> tuple[Tensor, Tensor]:
     """Integer frequencies of a full axis, in the order of ``fftfreq``, and of the half axis, 0 to ``n//2``.
@@ -168,23 +166,8 @@ def centred_irfft(spectrum: Tensor, n: int, ndim: int = 3) -> Tensor:
     if spectrum.is_cuda:
         # cuFFT leaves the transform of an inconsistent spectrum undefined; CPU transforms project it.
         spectrum = symmetrise(spectrum, n, ndim)
-    if spectrum.ndim == ndim + 1 and spectrum.device.type == "cpu" and not spectrum.requires_grad:
-        return _by_parts(spectrum, n, ndim)
-    return _centred_irfft(spectrum, n, ndim)
-
-
-def _centred_irfft(spectrum: Tensor, n: int, ndim: int) -> Tensor:
     axes = tuple(range(-ndim, 0))
     return torch.fft.fftshift(torch.fft.irfftn(spectrum, s=(n,) * ndim, dim=axes, norm="ortho"), dim=axes)
-
-
-def _by_parts(spectra: Tensor, n: int, ndim: int) -> Tensor:
-    """Transform a stack a part at a time: what passes from one step to the next stays in the cache."""
-    arrays = spectra.new_empty((len(spectra), *(n,) * ndim), dtype=spectra.real.dtype)
-    size = max(1, _PART_BYTES // max(1, arrays[:1].nbytes))
-    for part, out in zip(spectra.split(size), arrays.split(size), strict=True):
-        out.copy_(_centred_irfft(part, n, ndim))
-    return arrays
 
 
 def symmetrise(spectrum: Tensor, n: int, ndim: int = 3) -> Tensor:
