@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from cryoinv.geometry import random_rotations
-from cryoinv.operators import FourierSlice, FourierTransform
+from cryoinv.operators import FourierSlice, Projection
 from cryoinv.simulation import demo_structure, potential_map
 from cryoinv.spaces import VolumeSpace
 
@@ -36,21 +36,15 @@ OURS = "cryoinv"
 
 
 def ours(rotations, n, **options):
-    """Both calls by the library's operators."""
+    """Both calls by the library's operator."""
 
-    def operators():
-        slices = FourierSlice(VolumeSpace(n), rotations, **options)
-        return slices, FourierTransform(slices.range.array_space)
+    def operator():
+        return Projection(FourierSlice(VolumeSpace(n), rotations, **options))
 
-    def project(volume):
-        slices, transform = operators()
-        return transform.adjoint(slices(torch.as_tensor(volume))).data.numpy()
-
-    def backproject(images):
-        slices, transform = operators()
-        return slices.adjoint(transform(torch.as_tensor(images))).data.numpy()
-
-    return project, backproject
+    return (
+        lambda volume: operator()(torch.as_tensor(volume)).data.numpy(),
+        lambda images: operator().adjoint(torch.as_tensor(images)).data.numpy(),
+    )
 
 
 def aspire(rotations, n):
@@ -83,9 +77,9 @@ class DirectSums:
         self.n, self.count = n, len(rotations)
         k = np.arange(-((n - 1) // 2), (n - 1) // 2 + 1)
         ky, kx = np.meshgrid(k, k, indexing="ij")
-        points = 2 * np.pi / n * (kx[..., None] * rotations[:, None, None, 0] + ky[..., None] * rotations[:, None, None, 1])
+        points = kx[..., None] * rotations[:, None, None, 0] + ky[..., None] * rotations[:, None, None, 1]
         self.place = (slice(None), ky % n, kx % n)
-        self.points = [np.ascontiguousarray(points[..., axis].ravel()) for axis in (2, 1, 0)]
+        self.points = [2 * np.pi / n * points[..., axis].ravel() for axis in (2, 1, 0)]
 
     def project(self, volume):
         values = finufft.nufft3d2(*self.points, volume.astype(complex), eps=1e-9, isign=-1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +13,8 @@ import torch
 from cryoinv.operators.ctf import ctf_at_pixels
 from cryoinv.operators.pixels import FourierDisc
 from cryoinv.spaces.spectrum import centred_rfft
+
+from .read_ahead import read_ahead
 
 if TYPE_CHECKING:
     from cryoinv.io import ParticleStack
@@ -21,8 +25,9 @@ __all__ = ["FourierImages"]
 class FourierImages:
     """Half-disc transforms of a particle stack, with the CTF at the same pixels.
 
-    Small sets are transformed once and kept; larger ones are read and transformed at every call, so that memory does
-    not grow with the number of particles.
+    Small sets are transformed once and kept. Larger ones are read and transformed block by block, so that memory does
+    not grow with the number of particles; the blocks of `group_blocks` are read one ahead while the present one is
+    worked on.
 
     Parameters
     ----------
@@ -59,7 +64,8 @@ class FourierImages:
         bytes_each = len(self.disc) * (16 if dtype == torch.float64 else 8) * (1 if mask is None else 2)
         self._cache: dict[bool, torch.Tensor] = {}
         self._keep = len(particles) * bytes_each <= cache_bytes
-        self._power: torch.Tensor | None = None
+        self._present: tuple[np.ndarray, np.ndarray] | None = None  # indices and images of the block at hand
+        self._reading = threading.Lock()  # files are read from two threads where a caller leaves the blocks' order
 
     def __len__(self) -> int:
         return len(self.particles)
@@ -68,10 +74,14 @@ class FourierImages:
         """Image transforms of the given particles at all pixels of the disc, shape (len(indices), P)."""
         masked = masked and self.mask is not None
         if not self._keep:
-            return self._read(indices, masked)
+            present = self._present
+            if present is not None and np.array_equal(present[0], indices):
+                return self._transform(present[1], masked)
+            return self._transform(self._read(indices), masked)
         if masked not in self._cache:
             blocks = np.array_split(np.arange(len(self)), max(1, len(self) // 256))
-            self._cache[masked] = torch.cat([self._read(block, masked) for block in blocks])
+            parts = [self._transform(images, masked) for _, images in read_ahead(self._read, blocks)]
+            self._cache[masked] = torch.cat(parts)
         return self._cache[masked][torch.as_tensor(indices, device=self.device)]
 
     def ctf(self, indices: np.ndarray, count: int) -> torch.Tensor | None:
@@ -99,14 +109,27 @@ class FourierImages:
     def group_blocks(self, indices: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (optics group, particle indices) in blocks of at most `size`, one group a block."""
         groups = np.asarray(self.particles.optics_group)[indices]
-        for group in np.unique(groups):
-            members = indices[groups == group]
-            for start in range(0, len(members), size):
-                yield int(group), members[start : start + size]
+        members = [(int(group), indices[groups == group]) for group in np.unique(groups)]
+        blocks = [(group, own[start : start + size]) for group, own in members for start in range(0, len(own), size)]
+        if self._keep:
+            yield from blocks
+            return
+        # Closed at once where the caller leaves early: no thread outlives the loop.
+        with closing(read_ahead(self._read, [block for _, block in blocks])) as ahead:
+            try:
+                for (group, _), present in zip(blocks, ahead, strict=True):
+                    self._present = present
+                    yield group, present[0]
+            finally:
+                self._present = None
 
-    def _read(self, indices: np.ndarray, masked: bool) -> torch.Tensor:
-        images = torch.as_tensor(self.particles.images(indices)).to(self.device, self.dtype)
+    def _read(self, indices: np.ndarray) -> np.ndarray:
+        with self._reading:
+            return self.particles.images(indices)
+
+    def _transform(self, images: np.ndarray, masked: bool) -> torch.Tensor:
+        real = torch.as_tensor(images).to(self.device, self.dtype)
         if masked and self.mask is not None:
-            images = images * self.mask
-        spectrum = centred_rfft(images, ndim=2)
-        return spectrum.reshape(len(indices), -1)[:, self.disc.index]
+            real = real * self.mask
+        spectrum = centred_rfft(real, ndim=2)
+        return spectrum.reshape(len(images), -1)[:, self.disc.index]

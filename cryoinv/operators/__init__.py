@@ -10,6 +10,7 @@ from .lowpass import low_pass
 from .mask import SoftMask, soft_sphere
 from .multiplier import Multiplier
 from .pixels import FourierDisc
+from .projection import Projection
 from .shift import Shift, shift_at_pixels, shift_values
 from .slice import FourierSlice
 from .trilinear import insert_slices, insert_weights, slice_spectrum
@@ -22,6 +23,7 @@ __all__ = [
     "FourierTransform",
     "Multiplier",
     "NufftInterpolation",
+    "Projection",
     "PyFFTWFourierTransform",
     "Shift",
     "SoftMask",

@@ -37,7 +37,7 @@ def padded_rfft(volume: torch.Tensor, box: int) -> torch.Tensor:
     spectrum = torch.fft.rfft(_spread(volume, box, 2), dim=2, norm="ortho")
     for axis in (1, 0):
         spectrum = torch.fft.fft(_spread(spectrum, box, axis), dim=axis, norm="ortho")
-    return spectrum
+    return spectrum.contiguous()  # else whoever reads slices in batches would copy it every time
 
 
 def cropped_irfft(spectrum: torch.Tensor, n: int, box: int) -> torch.Tensor:

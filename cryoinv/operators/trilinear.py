@@ -11,6 +11,9 @@ absent this one does all the work.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -19,7 +22,7 @@ import torch
 
 __all__ = ["has_compiled_kernel", "insert_slices", "insert_weights", "slice_spectrum"]
 
-_POINTS_PER_CHUNK = 1 << 20  # bounds the (8 neighbours x points) temporaries of the readable version
+_POINTS_PER_CHUNK = 1 << 20  # bounds the readable version's temporaries, about 100 bytes a point
 _LARGEST_COMPILED_BOX = 2046  # the compiled kernel counts entries in 32 bits
 
 
@@ -66,7 +69,7 @@ def slice_spectrum(
         return _CompiledSlice.apply(spectrum, rotations, pixels, float(scale))
     return torch.cat(
         [
-            _gather(spectrum, *_corners(block, pixels, scale, spectrum.shape[0]))
+            _gather(spectrum, _sampled(block, pixels, scale, spectrum.shape[0]))
             for block in _blocks(rotations, len(pixels))
         ]
     )
@@ -102,11 +105,10 @@ def insert_slices(
     total = values.new_zeros(box, box, box // 2 + 1)
     start = 0
     for block in _blocks(rotations, len(pixels)):
-        index, coefficient, flipped = _corners(block, pixels, scale, box)
+        points = _sampled(block, pixels, scale, box)
         part = values[start : start + len(block)]
         start += len(block)
-        part = torch.where(flipped, part.conj(), part)
-        _scatter(total, index, coefficient * part)
+        _scatter(total, points, torch.where(points.flipped, part.conj(), part))
     return total
 
 
@@ -139,8 +141,7 @@ def insert_weights(
     total = weights.new_zeros(box, box, box // 2 + 1)
     start = 0
     for block in _blocks(rotations, len(pixels)):
-        index, coefficient, _ = _corners(block, pixels, scale, box)
-        _scatter(total, index, coefficient * weights[start : start + len(block)])
+        _scatter(total, _sampled(block, pixels, scale, box), weights[start : start + len(block)])
         start += len(block)
     return total
 
@@ -166,43 +167,54 @@ def _use_compiled(tensor: torch.Tensor, rotations: torch.Tensor, box: int, wante
 
 
 def _blocks(rotations: torch.Tensor, pixel_count: int) -> tuple[torch.Tensor, ...]:
-    return rotations.split(max(1, _POINTS_PER_CHUNK // max(1, 8 * pixel_count)))
+    return rotations.split(max(1, _POINTS_PER_CHUNK // max(1, pixel_count)))
 
 
-def _corners(
-    rotations: torch.Tensor, pixels: torch.Tensor, scale: float, box: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Flat indices (8, M, P), coefficients (8, M, P) and Hermitian-mate flags (M, P) of each sampled point."""
+@dataclass
+class _Points:
+    """Sampled points of a spectrum of size `box`.
+
+    `lower` (M, P, 3) are whole coordinates (x, y, z) of each one's lowest neighbour, `upper` (M, P, 3) its place
+    between that and the highest one, and `flipped` (M, P) says where it stands for its Hermitian mate.
+    """
+
+    lower: torch.Tensor
+    upper: torch.Tensor
+    flipped: torch.Tensor
+    box: int
+
+    def neighbours(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Flat indices (M, P) and coefficients (M, P) of one neighbour after another: never of all eight at once."""
+        box, (x, y, z) = self.box, self.lower.unbind(-1)
+        for dz, dy, dx in itertools.product((0, 1), repeat=3):
+            index = ((z + dz) % box * box + (y + dy) % box) * (box // 2 + 1) + x + dx
+            shares = [self.upper[..., a] if d else 1 - self.upper[..., a] for a, d in enumerate((dx, dy, dz))]
+            yield index, shares[0] * shares[1] * shares[2]
+
+
+def _sampled(rotations: torch.Tensor, pixels: torch.Tensor, scale: float, box: int) -> _Points:
     pixels = pixels.to(rotations.device, rotations.dtype)
     point = scale * torch.einsum("pi,mij->mpj", pixels, rotations[:, :2, :])  # rows of R are columns of R^T
     flipped = point[..., 0] < 0
     point = torch.where(flipped[..., None], -point, point)
-    corner = point.detach().floor()
+    lower = point.detach().floor()
     # A point on the last plane takes all its weight from the upper neighbour, so no index leaves the array.
-    corner[..., 0] = corner[..., 0].clamp(max=box // 2 - 1)
-    upper = point - corner
-    lower = corner.long()
-    index, coefficient = [], []
-    for dz in (0, 1):
-        for dy in (0, 1):
-            for dx in (0, 1):
-                step = torch.tensor([dx, dy, dz], device=lower.device)
-                x, y, z = (lower + step).unbind(-1)
-                index.append(((z % box) * box + y % box) * (box // 2 + 1) + x)
-                coefficient.append(torch.where(step.bool(), upper, 1 - upper).prod(-1))
-    return torch.stack(index), torch.stack(coefficient), flipped
+    lower[..., 0] = lower[..., 0].clamp(max=box // 2 - 1)
+    return _Points(lower.long(), point - lower, flipped, box)
 
 
-def _gather(
-    spectrum: torch.Tensor, index: torch.Tensor, coefficient: torch.Tensor, flipped: torch.Tensor
-) -> torch.Tensor:
-    value = (spectrum.reshape(-1)[index] * coefficient).sum(0)
-    return torch.where(flipped, value.conj(), value)
+def _gather(spectrum: torch.Tensor, points: _Points) -> torch.Tensor:
+    flat = spectrum.reshape(-1)
+    value = spectrum.new_zeros(points.flipped.shape)
+    for index, coefficient in points.neighbours():
+        value = value + flat[index] * coefficient
+    return torch.where(points.flipped, value.conj(), value)
 
 
-def _scatter(total: torch.Tensor, index: torch.Tensor, values: torch.Tensor) -> None:
+def _scatter(total: torch.Tensor, points: _Points, values: torch.Tensor) -> None:
     # In place: a large spectrum is not copied for every block of slices.
-    total.view(-1).index_add_(0, index.reshape(-1), values.reshape(-1))
+    for index, coefficient in points.neighbours():
+        total.view(-1).index_add_(0, index.reshape(-1), (coefficient * values).reshape(-1))
 
 
 class _CompiledSlice(torch.autograd.Function):

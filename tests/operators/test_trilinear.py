@@ -6,7 +6,9 @@ from scipy.spatial.transform import Rotation
 
 from cryoinv.operators import (
     FourierDisc,
+    FourierSlice,
     NufftInterpolation,
+    Projection,
     TrilinearInterpolation,
     slice_sums,
     trilinear,
@@ -14,6 +16,7 @@ from cryoinv.operators import (
 )
 from cryoinv.operators.slice_sums import BufferedSums
 from cryoinv.operators.trilinear import insert_slices, insert_weights, slice_spectrum
+from cryoinv.spaces import VolumeSpace
 
 ROTATIONS = torch.as_tensor(Rotation.random(7, random_state=0).as_matrix())
 CASES = [(8, 1), (9, 1), (8, 2), (9, 2)]
@@ -61,7 +64,7 @@ def test_insertion_is_the_transpose_of_slicing_and_its_gradient(n, padding, comp
 def test_blocks_and_bounded_accumulators_change_nothing(monkeypatch):
     _, values, pixels, box = problem(8, 2)
     whole = insert_slices(values, ROTATIONS, pixels, box, 2)
-    monkeypatch.setattr(trilinear, "_POINTS_PER_CHUNK", 8 * len(pixels) * 2)
+    monkeypatch.setattr(trilinear, "_POINTS_PER_CHUNK", 2 * len(pixels))
     monkeypatch.setattr(trilinear_numba, "_ACCUMULATOR_BYTES", 1)
     torch.testing.assert_close(insert_slices(values, ROTATIONS, pixels, box, 2, compiled=False), whole)
     torch.testing.assert_close(insert_slices(values, ROTATIONS, pixels, box, 2, compiled=True), whole)
@@ -88,3 +91,57 @@ def test_running_sums_without_weights(scheme):
     sums.add(ROTATIONS, pixels, data)
     torch.testing.assert_close(sums.data(), scheme.insert(data, ROTATIONS, pixels))
     assert sums.weight() is None
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.mark.parametrize(("n", "padding"), CASES)
+@pytest.mark.parametrize("device", ["meta", pytest.param("cuda", marks=needs_gpu)])
+def test_kernels_of_other_devices(device, n, padding):
+    """Rotations and pixels may come from the CPU; on "meta" there are no numbers to compare."""
+    spectrum, values, pixels, box = problem(n, padding)
+    for kernel, argument, more in (
+        (slice_spectrum, spectrum, ()),
+        (insert_slices, values, (box,)),
+        (insert_weights, values.real.contiguous(), (box,)),
+    ):
+        expected = kernel(argument, ROTATIONS, pixels, *more, padding)
+        found = kernel(argument.to(device), ROTATIONS, pixels, *more, padding)
+        assert (found.device.type, found.dtype, found.shape) == (device, expected.dtype, expected.shape)
+        if device == "cuda":
+            torch.testing.assert_close(found.cpu(), expected)
+
+
+@needs_gpu
+@pytest.mark.parametrize("n", [8, 9])
+def test_operators_and_running_sums_on_a_gpu(n):
+    model, on_gpu = (Projection(FourierSlice(VolumeSpace(n, 1.0, "float64", d), ROTATIONS)) for d in ("cpu", "cuda"))
+    volume = torch.randn(n, n, n, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    images = model.apply(volume)
+    torch.testing.assert_close(on_gpu.apply(volume.cuda()).cpu(), images)
+    torch.testing.assert_close(on_gpu.apply_adjoint(images.cuda()).cpu(), model.apply_adjoint(images))
+    scheme, (_, data, pixels, _) = TrilinearInterpolation(n, 2), problem(n, 2)
+    weight = data.real.abs()
+    sums, expected = (scheme.slice_sums(torch.device(d)) for d in ("cuda", "cpu"))
+    sums.add(ROTATIONS, pixels.cuda(), data.cuda(), weight.cuda())
+    expected.add(ROTATIONS, pixels, data, weight)
+    torch.testing.assert_close(sums.data().cpu(), expected.data())
+    torch.testing.assert_close(sums.weight().cpu(), expected.weight())
+
+
+def test_memory_of_the_readable_kernels_is_bounded(monkeypatch):
+    """No temporary is larger than a chunk, however many slices there are."""
+    spectrum, _, pixels, box = problem(8, 2)
+    largest = []
+    neighbours = trilinear._Points.neighbours
+
+    def watched(points):
+        for index, coefficient in neighbours(points):
+            largest.append(index.numel())
+            yield index, coefficient
+
+    monkeypatch.setattr(trilinear, "_POINTS_PER_CHUNK", 3 * len(pixels))
+    monkeypatch.setattr(trilinear._Points, "neighbours", watched)
+    slice_spectrum(spectrum, ROTATIONS.repeat(10, 1, 1), pixels, 2, compiled=False)
+    assert max(largest) == 3 * len(pixels)
