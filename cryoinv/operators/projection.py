@@ -29,6 +29,7 @@ class Projection(TorchOperator):
 
     Examples
     --------
+    >>> import torch
     >>> from cryoinv.spaces import VolumeSpace
     >>> projection = Projection(FourierSlice(VolumeSpace(8), torch.eye(3)[None]))
     >>> projection.range

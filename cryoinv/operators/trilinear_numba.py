@@ -90,7 +90,7 @@ def torch_threads() -> Iterator[None]:
 
 
 @numba.njit(cache=True, inline="always")
-def _wrap(index: int, box: int) -> int:
+def _wrap(index: int | np.int32, box: int) -> int | np.int32:
     return index + box if index < 0 else (index - box if index >= box else index)
 
 
