@@ -8,6 +8,9 @@ times are medians. The error is against direct sums by finufft in double precisi
 all frequencies below Nyquist, and over those of the disc that our images are made of.
 
     OMP_NUM_THREADS=2 python benchmarks/slices.py [--rounds 5] [--json]
+
+On a machine that does other work too, add OMP_WAIT_POLICY=PASSIVE: threads that spin while they wait for one that has
+lost its core make short calls many times slower than they are.
 """
 
 import argparse

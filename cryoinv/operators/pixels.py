@@ -7,6 +7,8 @@ import torch
 from cryoinv.errors import InputError
 from cryoinv.spaces.spectrum import frequencies
 
+from .trilinear import has_compiled_kernel
+
 __all__ = ["FourierDisc"]
 
 
@@ -72,22 +74,42 @@ class FourierDisc:
     def __len__(self) -> int:
         return len(self.index)
 
-    def place(self, values: torch.Tensor) -> torch.Tensor:
+    def place(self, values: torch.Tensor, compiled: bool | None = None) -> torch.Tensor:
         """Half-spectra (m, n, n//2+1) of values (m, P): mates filled in, zero outside the disc."""
+        shape = (len(values), self.n, self.n // 2 + 1)
+        if _use_compiled(values, compiled):
+            from . import pixels_numba
+
+            return pixels_numba.place(values, self._tables, shape[1] * shape[2]).reshape(shape)
         flat = values.new_zeros(len(values), self.n * (self.n // 2 + 1))
         flat.index_copy_(1, self.index, values).index_copy_(1, self._mates, values[:, self._paired].conj())
-        return flat.reshape(len(values), self.n, self.n // 2 + 1)
+        return flat.reshape(shape)
 
-    def collect(self, spectra: torch.Tensor) -> torch.Tensor:
+    def collect(self, spectra: torch.Tensor, compiled: bool | None = None) -> torch.Tensor:
         r"""Weighted values (m, P) of half-spectra (m, n, n//2+1): the adjoint of `place`.
 
         With P for `place`, c for the result: :math:`\langle P v, y \rangle = \mathrm{Re} \sum_p v_p \bar c_p`.
         """
         flat = spectra.flatten(1)
+        if _use_compiled(spectra, compiled):
+            from . import pixels_numba
+
+            return pixels_numba.collect(flat, self._tables, self.weights)
         values = flat.index_select(1, self.index)
         mean = (values[:, self._paired] + flat[:, self._mates].conj()) / 2
         return values.index_copy_(1, self._paired, mean).mul_(self.weights.to(values.real.dtype))
 
+    @property
+    def _tables(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return self.index, self._paired, self._mates
+
     def within(self, radius: float) -> int:
         """Count the pixels with frequency at most `radius`: the length of that prefix."""
         return int((self._squares <= radius**2).sum())
+
+
+def _use_compiled(values: torch.Tensor, wanted: bool | None) -> bool:
+    """The compiled copies have no gradient; where one is asked for, or on a GPU, torch does the work."""
+    traced = values.requires_grad and torch.is_grad_enabled()
+    possible = values.device.type == "cpu" and values.is_complex() and not traced and has_compiled_kernel()
+    return possible if wanted is None else wanted

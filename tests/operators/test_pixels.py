@@ -39,3 +39,25 @@ def test_a_smaller_disc_is_a_prefix(n, r_max):
 def test_radius_beyond_the_disc_is_refused(n, r_max):
     with pytest.raises(InputError, match="expected 0 to 3"):
         FourierDisc(n, r_max)
+
+
+@pytest.mark.parametrize("n", [7, 8])
+@pytest.mark.parametrize("r_max", [0, 1, 3])
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_compiled_placing_and_collecting_are_those_of_torch(n, r_max, dtype):
+    disc, generator = FourierDisc(n, r_max), torch.Generator().manual_seed(0)
+    values = torch.randn(3, len(disc), dtype=dtype, generator=generator)
+    spectra = torch.randn(3, n, n // 2 + 1, dtype=dtype, generator=generator)
+    for argument in (values, values.conj(), values[:0]):
+        assert torch.equal(disc.place(argument, compiled=True), disc.place(argument, compiled=False))
+    for argument in (spectra, spectra.conj(), spectra[:0]):
+        torch.testing.assert_close(disc.collect(argument, compiled=True), disc.collect(argument, compiled=False))
+
+
+def test_placing_and_collecting_keep_gradients():
+    disc = FourierDisc(8)
+    values = torch.randn(2, len(disc), dtype=torch.complex128, requires_grad=True)
+    spectra = torch.randn(2, 8, 5, dtype=torch.complex128, requires_grad=True)
+    placed, collected = disc.place(values), disc.collect(spectra)
+    assert placed.requires_grad and collected.requires_grad
+    assert torch.equal(placed.detach(), disc.place(values.detach()))
