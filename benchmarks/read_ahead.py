@@ -20,7 +20,7 @@ import torch
 
 from cryoinv.io import ParticleStack, write_stack
 from cryoinv.io.image_source import FileImages, ImageSource
-from cryoinv.io.mrc import open_stack
+from cryoinv.io.mrc_stack import open_stack
 from cryoinv.likelihood import FourierImages
 
 SIZE = 32
