@@ -22,7 +22,7 @@ class FourierImages:
     """Half-disc transforms of a particle stack, with the CTF at the same pixels.
 
     Small sets are transformed once and kept; larger ones are read and transformed at every call, so that memory does
-    not grow with the number of particles.
+    not grow with the number of particles. So are particles that are not this process's own, which it hardly asks for.
 
     Parameters
     ----------
@@ -38,6 +38,8 @@ class FourierImages:
         Real-space mask for *scoring* (RELION's rule); statistics always take the unmasked images.
     cache_bytes : int
         Keep all transforms where they need no more than this.
+    own : numpy.ndarray, optional
+        Particles that are worth keeping; all by default.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class FourierImages:
         use_ctf: bool = True,
         mask: torch.Tensor | None = None,
         cache_bytes: int = 1 << 29,
+        own: np.ndarray | None = None,
     ):
         self.particles = particles
         self.n, self.pixel_size = particles.n, particles.pixel_size
@@ -58,8 +61,10 @@ class FourierImages:
         self.groups = int(particles.optics_group.max()) + 1 if len(particles) else 1
         bytes_each = len(self.disc) * (16 if dtype == torch.float64 else 8) * (1 if mask is None else 2)
         self._cache: dict[bool, torch.Tensor] = {}
-        self._keep = len(particles) * bytes_each <= cache_bytes
-        self._power: torch.Tensor | None = None
+        self._own = np.arange(len(particles)) if own is None else np.asarray(own)
+        self._keep = len(self._own) * bytes_each <= cache_bytes
+        self._row = np.full(len(particles), -1)
+        self._row[self._own] = np.arange(len(self._own))
 
     def __len__(self) -> int:
         return len(self.particles)
@@ -67,12 +72,13 @@ class FourierImages:
     def transforms(self, indices: np.ndarray, masked: bool = False) -> torch.Tensor:
         """Image transforms of the given particles at all pixels of the disc, shape (len(indices), P)."""
         masked = masked and self.mask is not None
-        if not self._keep:
+        rows = self._row[indices]
+        if not self._keep or (rows < 0).any():
             return self._read(indices, masked)
         if masked not in self._cache:
-            blocks = np.array_split(np.arange(len(self)), max(1, len(self) // 256))
+            blocks = np.array_split(self._own, max(1, len(self._own) // 256))
             self._cache[masked] = torch.cat([self._read(block, masked) for block in blocks])
-        return self._cache[masked][torch.as_tensor(indices, device=self.device)]
+        return self._cache[masked][torch.as_tensor(rows, device=self.device)]
 
     def ctf(self, indices: np.ndarray, count: int) -> torch.Tensor | None:
         """CTF of the given particles at the first `count` pixels, shape (len(indices), count); None without CTF."""

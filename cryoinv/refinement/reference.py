@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from cryoinv.geometry import PointGroup, SO3Grid
 from cryoinv.likelihood import ExhaustiveSearch, FourierImages, MarginalLikelihood
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import Interpolation
+from cryoinv.parallel import Processes
 
 __all__ = ["GreyScale", "estimate_diameter", "fit_grey_scale"]
 
@@ -72,12 +74,14 @@ def fit_grey_scale(
     particles: int = 100,
     seed: int = 0,
     memory_bytes: int = 1 << 29,
+    processes: Processes | None = None,
+    own: np.ndarray | None = None,
 ) -> GreyScale:
     r"""Scale of the reference under which the images are likeliest, either sign, poses marginalised.
 
     A coarse ladder of factors of two about the scale at which the projections' power equals the images' is
     refined by a parabola through the three likeliest rungs, in log scale. The images' means have no say: they may
-    all have been made zero.
+    all have been made zero. Several `processes` look at those of the particles that are their `own`.
 
     Raises
     ------
@@ -86,6 +90,8 @@ def fit_grey_scale(
     """
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(images), min(particles, len(images)), replace=False))
+    mine = chosen if own is None else np.intersect1d(chosen, own)
+    processes = Processes() if processes is None else processes
     grid = SO3Grid(min(2, 1 if images.n < 16 else 2), symmetry)
     search = ExhaustiveSearch(grid, max_shift_pixels, max(1.0, max_shift_pixels / 2))
     sigma2 = noise.sigma2.clone()
@@ -108,13 +114,21 @@ def fit_grey_scale(
     predicted = float((power * weights).sum())
     if not predicted > 0:
         raise InputError("the reference projects to zero: it holds no density at the frequencies used")
-    transforms = images.transforms(chosen)[:, 1:count]
-    observed = float(((transforms.abs() ** 2).mean(0).double() * weights).sum())
-    start = (observed / predicted) ** 0.5
-    silent = likelihood.value(torch.zeros_like(reference), chosen)
+
+    def in_all(value: Callable[[], float]) -> float:
+        """Sum over the processes of a value that takes a particle at least."""
+        found = torch.tensor([value() if len(mine) else 0.0], dtype=torch.float64)
+        return float(processes.sum([found])[0])
+
+    def power_of_images() -> float:
+        transforms = images.transforms(mine)[:, 1:count]
+        return float(((transforms.abs() ** 2).double().sum(0) * weights).sum())
+
+    start = (in_all(power_of_images) / len(chosen) / predicted) ** 0.5
+    silent = in_all(lambda: likelihood.value(torch.zeros_like(reference), mine))
 
     def gain(factor: float) -> float:
-        return (likelihood.value(reference * factor, chosen) - silent) / len(chosen)
+        return (in_all(lambda: likelihood.value(reference * factor, mine)) - silent) / len(chosen)
 
     ladder = {sign: [gain(sign * start * 2.0**-step) for step in range(5)] for sign in (1, -1)}
     sign = max(ladder, key=lambda s: max(ladder[s]))
