@@ -144,6 +144,7 @@ class Refinement:
         place = self.processes.place
         self.device = torch.device(resolve_device(device, place.local_rank, place.local_size))
         self.n, self.pixel_size = particles.n, particles.pixel_size
+        self._given = torch.as_tensor(reference).to("cpu", torch.float32)
         self.reference = checked_reference(reference, self.n, self.device)
         self.symmetry = PointGroup(self.settings.symmetry)
         self.halves = split_particles(particles, self.settings.seed, self.settings.allow_duplicates)
@@ -269,7 +270,7 @@ class Refinement:
         return run_fingerprint(
             self.particles,
             self.halves,
-            self.reference,
+            self._given,
             self.prior,
             self.m_step,
             self.settings,

@@ -46,8 +46,8 @@ def run_fingerprint(
         Names, optics and CTF parameters count, these only if `use_ctf`.
     halves : numpy.ndarray, shape (m,)
         Half-set of every particle.
-    reference : torch.Tensor, shape (n, n, n)
-        As the run starts from it.
+    reference : torch.Tensor, shape (n, n, n), on the CPU
+        As it was given: its background is a sum, whose last digit depends on the number of threads.
     prior, m_step : Prior, MStep
         By what they print.
     settings : RefinementSettings
@@ -74,7 +74,7 @@ def run_fingerprint(
     digest.update(repr(parts).encode())
     for values in (halves, particles.optics_group, *ctf.values()):
         digest.update(np.ascontiguousarray(values).tobytes())
-    digest.update(reference.cpu().numpy().tobytes())
+    digest.update(reference.numpy().tobytes())
     return digest.hexdigest()[:32]
 
 
