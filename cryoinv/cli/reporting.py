@@ -22,7 +22,10 @@ __all__ = ["DEBUG_VARIABLE", "ReportingGroup", "say"]
 
 DEBUG_VARIABLE = "CRYOINV_DEBUG"
 _INTERRUPTED = 130
-_OTHERS = ", as all processes of a run are when one of them ends before its time"
+_TERMINATED = "terminated; what was finished is on disk"
+_ONE_TERMINATED = (
+    "another process of this run has ended, or all were terminated; what was finished is on disk: --resume goes on"
+)
 _COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 
@@ -39,7 +42,7 @@ class ReportingGroup(typer.core.TyperGroup):
             _last_words("interrupted; what was finished is on disk")
             raise typer.Exit(_INTERRUPTED) from None
         except SystemExit:  # SIGTERM
-            _last_words(f"terminated{'' if alone() else _OTHERS}; what was finished is on disk")
+            _last_words(_TERMINATED if alone() else _ONE_TERMINATED)
             raise
         except CryoinvError as error:
             _last_words(str(error))
