@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from cryoinv.cli.reporting import say
 from cryoinv.errors import InputError
 
 __all__ = ["LOCK", "folder_lock", "refuse_if_locked"]
@@ -46,9 +47,8 @@ def folder_lock(folder: Path) -> Iterator[None]:
         raise InputError(
             f"{folder}: another refinement is writing into this folder{_holder(folder)}; expected one at a time"
         ) from None
-    except OSError as error:
-        _remove(made)
-        raise InputError(f"{folder}: the output folder cannot be locked ({error.strerror})") from error
+    except OSError as error:  # some network file systems know no locks
+        say(f"{folder}: cannot be locked ({error.strerror}), so a second run would go unnoticed", "warning")
     try:
         _sign(folder)
         yield

@@ -20,7 +20,21 @@ __all__ = ["own_statistics", "statistics_of_all"]
 def own_statistics(
     likelihood: MarginalLikelihood, volume: torch.Tensor, particles: np.ndarray
 ) -> SufficientStatistics:
-    """E-step over one process's particles, which may be none: its share of `statistics_of_all`."""
+    """E-step over one process's particles, which may be none: its share of `statistics_of_all`.
+
+    Parameters
+    ----------
+    likelihood : MarginalLikelihood
+        Of all particles.
+    volume : torch.Tensor, shape (n, n, n)
+        Where.
+    particles : numpy.ndarray, shape (m,)
+        Those of this process.
+
+    Returns
+    -------
+    SufficientStatistics
+    """
     if len(particles):
         return likelihood.expectation(volume, particles)
     scheme, images = likelihood.interpolation, likelihood.images

@@ -31,6 +31,10 @@ class Launch:
 def launched() -> Launch:
     """Place told by the environment (RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE); alone where it tells nothing.
 
+    Returns
+    -------
+    Launch
+
     Raises
     ------
     InputError
