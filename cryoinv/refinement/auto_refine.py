@@ -40,7 +40,7 @@ from .checkpoint import resumed_state, run_fingerprint
 from .gold_standard import HalfMaps, join_low_resolution, tau2_from_fsc
 from .halves import split_particles
 from .records import iteration_record, run_warnings
-from .reference import fit_grey_scale
+from .reference import fit_grey_scale, scale_particles
 from .reference_checks import checked_diameter, checked_reference
 from .result import RefinementObserver, RefinementResult
 from .schedule import Schedule, pose_changes
@@ -156,7 +156,7 @@ class Refinement:
             self.device,
             use_ctf=self.settings.use_ctf,
             mask=self._sphere(2) if self.settings.noise_estimation == "masked" else None,
-            own=np.concatenate(self.share),
+            own=np.union1d(np.concatenate(self.share), scale_particles(len(particles), seed=self.settings.seed)),
         )
         s = self.settings
         self.interpolation = interpolation_scheme(self.n, s.interpolation, s.padding, s.gridding)
@@ -202,7 +202,6 @@ class Refinement:
             seed=self.settings.seed,
             memory_bytes=self.settings.memory_bytes,
             processes=self.processes,
-            own=np.concatenate(self.share),
         )
         reference = reference * scale.factor
         poses = Poses(np.tile(np.eye(3), (len(self.particles), 1, 1)))
