@@ -100,7 +100,7 @@ def atomic_path(path: str | os.PathLike[str], size: int | None = None) -> Iterat
     if target.is_dir():
         raise InputError(f"{path}: cannot be written, it is a folder")
     temporary = target.with_name(f".{secrets.token_hex(_MARK_BYTES)}.{target.name}")
-    with refused_writes(path, size, temporary):
+    with _refused_writes(path, temporary, size):
         try:
             yield temporary
             _to_disk(temporary, os.O_RDWR)
@@ -112,25 +112,13 @@ def atomic_path(path: str | os.PathLike[str], size: int | None = None) -> Iterat
 
 
 @contextmanager
-def refused_writes(
-    path: str | os.PathLike[str], size: int | None = None, temporary: Path | None = None
-) -> Iterator[None]:
-    """Turn the system's refusal to write a file into an `InputError` that says why.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file.
-    size : int, optional
-        Bytes it will take, if that is known.
-    temporary : Path, optional
-        Name it is written under.
-    """
+def _refused_writes(path: str | os.PathLike[str], temporary: Path, size: int | None) -> Iterator[None]:
+    """Turn the system's refusal to write a file into an `InputError` that says why."""
     try:
         yield
     except OSError as error:
         # What else goes wrong counts where it is the file itself that cannot be opened.
-        if error.errno not in _CANNOT_WRITE and error.filename != str(temporary or path):
+        if error.errno not in _CANNOT_WRITE and error.filename != str(temporary):
             raise
         reason = error.strerror
         if error.errno in _FULL:

@@ -97,15 +97,6 @@ def test_what_killed_runs_left_half_written_goes_and_nothing_else(tmp_path):
     assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()} == {*others, "iterations.jsonl"}
 
 
-def test_a_log_that_cannot_be_written_is_said(tmp_path, monkeypatch):
-    log = IterationLog(tmp_path)
-    log.stage("iteration 1", 10)
-    (tmp_path / "iterations.jsonl").unlink()
-    (tmp_path / "iterations.jsonl").symlink_to("/dev/full")
-    with pytest.raises(InputError, match=r"iterations\.jsonl: cannot be written \(No space"):
-        log.iteration({"iteration": 1})
-
-
 def test_a_run_is_the_same_run_with_another_number_of_threads():
     rng = np.random.default_rng(0)
     particles = ParticleStack.from_arrays(rng.normal(size=(8, 48, 48)).astype(np.float32), 3.0)
