@@ -63,6 +63,10 @@ def errors_of(text):
     return [line for line in text.splitlines() if line.startswith("error:")]
 
 
+def iterations(folder):
+    return [json.loads(line)["iteration"] for line in (folder / "iterations.jsonl").read_text().splitlines()]
+
+
 def difference(folder, other):
     a, b = (read_volume(place / "map.mrc")[0] for place in (folder, other))
     return np.linalg.norm(a - b) / np.linalg.norm(b)
@@ -97,7 +101,7 @@ def test_many_processes_make_the_map_of_one_and_speak_with_one_voice(ranks, undi
 def test_a_process_that_dies_ends_the_run_and_another_number_goes_on(victim, undisturbed, dataset, tmp_path):
     folder = tmp_path / "run"
     process = refine(dataset, folder, 2, *LONG)
-    until_saved(process, folder, 2)
+    until_saved(process, folder, 1)
     os.kill(worker(process, victim), signal.SIGKILL)
     killed = time.monotonic()
     code, _, errors = finished(process)
@@ -112,7 +116,7 @@ def test_a_process_that_dies_ends_the_run_and_another_number_goes_on(victim, und
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("iteration", [0, 1, 3])
+@pytest.mark.parametrize("iteration", [0, 1, 2])
 def test_a_killed_run_is_resumed_to_the_same_map(iteration, undisturbed, dataset, tmp_path):
     folder = tmp_path / "run"
     process = refine(dataset, folder, 1, *LONG)
@@ -122,8 +126,7 @@ def test_a_killed_run_is_resumed_to_the_same_map(iteration, undisturbed, dataset
     code, _, errors = finished(refine(dataset, folder, 1, *LONG, "--resume"))
     assert code == 0 and (f"resuming after iteration {iteration}" if iteration else "starting afresh") in errors
     assert difference(folder, undisturbed) == 0
-    records = (folder / "iterations.jsonl").read_text().splitlines()
-    assert [json.loads(r)["iteration"] for r in records] == [1, 2, 3, 4]
+    assert iterations(folder) == iterations(undisturbed)
 
 
 @pytest.mark.slow
@@ -159,7 +162,7 @@ def test_a_finished_run_is_left_alone_and_one_with_a_file_missing_is_completed(c
     content = (undisturbed / "half1.mrc").read_bytes()
     (undisturbed / "half1.mrc").unlink()
     outcome = cryoinv(*command, *LONG, "--resume")
-    assert outcome.code == 0 and "resuming after iteration 4" in outcome.err
+    assert outcome.code == 0 and f"resuming after iteration {iterations(undisturbed)[-1]}" in outcome.err
     assert (undisturbed / "half1.mrc").read_bytes() == content
 
 
