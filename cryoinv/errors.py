@@ -16,5 +16,9 @@ class DeviceError(CryoinvError, RuntimeError):
     """A device was asked for that this machine does not have."""
 
 
+class LostProcessError(CryoinvError, RuntimeError):
+    """Another process of a run of several has ended before the work was done."""
+
+
 class InputWarning(UserWarning):
     """Something in the input was read, but not as the user may expect."""

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cryoinv.cli.options import Device, Seed, Threads, set_threads
+from cryoinv.cli.ranks import only_alone
 
 _BOX, _PIXEL_SIZE, _PARTICLES, _SNR, _MAX_SHIFT = 64, 3.0, 400, 0.2, 3.0
 
@@ -23,6 +24,7 @@ def demo(
 
     The structure is PDB entry 2XHE, 89 kDa. The data set comes into OUTPUT/data, the refinement into OUTPUT.
     """
+    only_alone("demo")
     set_threads(threads)
     from cryoinv.cli.evaluate import draw_evaluation
     from cryoinv.cli.inputs import check_output_folder
@@ -56,6 +58,7 @@ def demo(
         device=device,
         overwrite=True,
     )
+    assert summary is not None
     evaluation = evaluate_refinement(output, data / "truth.mrc", data / "truth.star")
     draw_evaluation(evaluation, output / "figures")
     rows = [*refinement_rows(summary), *evaluation_rows(evaluation)]

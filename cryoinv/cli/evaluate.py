@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryoinv.cli.options import Json
+from cryoinv.cli.ranks import only_alone
 
 if TYPE_CHECKING:
     from cryoinv.refinement.evaluation import Evaluation
@@ -31,6 +32,7 @@ def evaluate(
 
     The map may be turned, moved or mirrored as a whole: that is found from the poses, said, and taken out.
     """
+    only_alone("evaluate")
     from cryoinv.cli.tables import evaluation_rows, print_table
     from cryoinv.refinement.evaluation import evaluate_refinement
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryoinv.cli.options import Json
+from cryoinv.cli.ranks import only_alone
 from cryoinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def fsc(
     as_json: Json = False,
 ) -> None:
     """Fourier shell correlation of two maps, shell by shell, and where it falls below 0.5 and 0.143."""
+    only_alone("fsc")
     from cryoinv.cli.inputs import refuse_to_replace
     from cryoinv.cli.tables import print_shells
     from cryoinv.metrics import fourier_shell_correlation, resolution_at

@@ -12,6 +12,7 @@ from cryoinv import __version__
 from cryoinv.cli.demo import demo
 from cryoinv.cli.evaluate import evaluate
 from cryoinv.cli.fsc import fsc
+from cryoinv.cli.ranks import silence_all_but_the_first
 from cryoinv.cli.reconstruct import reconstruct
 from cryoinv.cli.refine import refine
 from cryoinv.cli.reporting import DEBUG_VARIABLE, ReportingGroup
@@ -62,6 +63,7 @@ def _stop(number: int, frame: object) -> None:
 
 def run() -> None:
     """Entry point of the ``cryoinv`` command."""
+    silence_all_but_the_first()
     # A batch system's SIGTERM must unwind too, or files under temporary names stay behind.
     signal.signal(signal.SIGTERM, _stop)
     app(prog_name="cryoinv")

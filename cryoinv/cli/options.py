@@ -15,7 +15,7 @@ AllowDuplicates = Annotated[
     typer.Option("--allow-duplicates", help="Take rows with the same image (symmetry expansion), into the same half."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes the first GPU if there is one.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; as many as the libraries take, if not given.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads, of each process; all cores if not given.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 Symmetry = Annotated[str, typer.Option(help="Point group: C<n>, D<n>, T, O, I or I1 to I4.")]
 NoCtf = Annotated[bool, typer.Option("--no-ctf", help="Leave out the CTF even where defocus is known.")]
@@ -27,6 +27,8 @@ def set_threads(count: int | None) -> None:
     """Let every numerical library use `count` threads; to be called before they are imported."""
     # Threads that spin while they wait take three times the processor time when others use the machine too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if count is None:
+        count = _share_of_cores()
     if count is None:
         return
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -41,3 +43,12 @@ def set_threads(count: int | None) -> None:
         return
     most: int = vars(numba.config)["NUMBA_NUM_THREADS"]
     numba.set_num_threads(min(count, most))
+
+
+def _share_of_cores() -> int | None:
+    """Cores for each process of this machine; None where it is alone, for the libraries to choose."""
+    processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    if not processes.isdecimal() or int(processes) <= 1:
+        return None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(processes))

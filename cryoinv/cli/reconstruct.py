@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cryoinv.cli.options import AllowDuplicates, Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
+from cryoinv.cli.ranks import only_alone
 from cryoinv.errors import InputError
 
 _ENDINGS = (".mrc", ".map", ".mrc.gz", ".map.gz")
@@ -32,6 +33,7 @@ def reconstruct(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the map if it is there.")] = False,
 ) -> None:
     """Reconstruct a map from particles whose poses are known."""
+    only_alone("reconstruct")
     set_threads(threads)
     from cryoinv import refinement
     from cryoinv.cli.inputs import check_images, check_output_folder, input_files, refuse_to_replace

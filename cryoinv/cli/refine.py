@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cryoinv.cli.options import AllowDuplicates, Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
+from cryoinv.cli.ranks import among_all
 from cryoinv.errors import InputError
 
 if TYPE_CHECKING:
     from cryoinv.io import ParticleStack
+    from cryoinv.parallel import Processes
     from cryoinv.refinement import RefinementSettings
 
 
@@ -64,7 +67,12 @@ def refine(
         seed=seed,
         allow_duplicates=allow_duplicates,
     )
-    summary = run_refinement(particles, reference, output, settings, prior, device, resume, overwrite)
+    with among_all() as processes:
+        summary = run_refinement(
+            particles, reference, output, settings, prior, device, resume, overwrite, processes=processes
+        )
+    if summary is None:
+        return
     print_table(f"Refinement of {particles.name}", refinement_rows(summary))
     typer.echo(f"maps, poses, curves and figures are in {output}")
 
@@ -78,53 +86,38 @@ def run_refinement(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
-) -> dict[str, Any]:
-    """Check all inputs, refine, write the folder; return the summary."""
-    import torch
-
-    from cryoinv import __version__
+    processes: Processes | None = None,
+) -> dict[str, Any] | None:
+    """Check all inputs, refine, write the folder; return the summary, in the first process."""
+    from cryoinv.cli.folder_lock import folder_lock, refuse_if_locked
     from cryoinv.cli.inputs import (
-        check_images,
         check_output_folder,
         check_output_places,
         input_files,
         read_reference,
         refuse_to_replace,
     )
-    from cryoinv.cli.progress import Progress, RefinementProgress
-    from cryoinv.cli.reporting import say
+    from cryoinv.cli.running import run_in_folder
     from cryoinv.io import ParticleStack
+    from cryoinv.parallel import Processes
     from cryoinv.priors import prior_by_name
     from cryoinv.refinement import Refinement
-    from cryoinv.refinement.output import CHECKPOINT, OUTPUT_FILES, IterationLog, write_refinement
+    from cryoinv.refinement.output import OUTPUT_FILES
 
-    check_output_folder(output, resume or overwrite, "use --resume to go on, or --overwrite to replace its results")
-    check_output_places(output, OUTPUT_FILES)
+    processes = Processes() if processes is None else processes
+    if processes.first:
+        refuse_if_locked(output)
+        check_output_folder(output, resume or overwrite, "use --resume to go on, or --overwrite to replace its results")
+        check_output_places(output, OUTPUT_FILES)
     chosen = prior_by_name(prior)
     stack = ParticleStack.from_star(star, settings.allow_duplicates)
     refuse_to_replace(input_files(stack, star, reference), [output / name for name in OUTPUT_FILES])
     volume = read_reference(reference, stack, star)
     _check_settings(settings, stack, star)
-    refinement = Refinement(stack, volume, chosen, settings=settings, device=device)
-    checkpoint = output / CHECKPOINT
-    history = _history(refinement, checkpoint) if resume else []
-    with Progress() as progress:
-        check_images(stack, progress)
-        refinement.observer = RefinementProgress(progress, IterationLog(output, history, overwrite))
-        try:
-            result = refinement.run(checkpoint, resume)
-        except KeyboardInterrupt:
-            if checkpoint.exists():
-                say(f"stopped; --resume goes on after the last iteration saved in {output}")
-            raise
-    details = {
-        "prior": prior,
-        "particles_file": str(star),
-        "reference_file": str(reference),
-        "threads": torch.get_num_threads(),
-        "version": __version__,
-    }
-    return write_refinement(output, result, stack, settings, str(refinement.device), details)
+    refinement = Refinement(stack, volume, chosen, settings=settings, device=device, processes=processes)
+    details = {"prior": prior, "particles_file": str(star), "reference_file": str(reference)}
+    with folder_lock(output) if processes.first else nullcontext():
+        return run_in_folder(refinement, output, resume, overwrite, details)
 
 
 def _check_settings(settings: RefinementSettings, particles: ParticleStack, star: Path) -> None:
@@ -143,12 +136,3 @@ def _check_settings(settings: RefinementSettings, particles: ParticleStack, star
         split_particles(particles, settings.seed, settings.allow_duplicates)
     except InputError as error:
         raise InputError(f"{star}: {error}") from None
-
-
-def _history(refinement: Any, checkpoint: Path) -> list[dict]:
-    """Records of the run that is resumed; refuses a checkpoint of another run before anything is written."""
-    from cryoinv.refinement.state import RefinementState
-
-    if not checkpoint.exists():
-        return []
-    return RefinementState.load(checkpoint, refinement.fingerprint()).history

@@ -15,12 +15,17 @@ from typing import Any
 import typer
 import typer.core
 
+from cryoinv.cli.ranks import alone, may_end_with_a_message
 from cryoinv.errors import CryoinvError, InputWarning
 
 __all__ = ["DEBUG_VARIABLE", "ReportingGroup", "say"]
 
 DEBUG_VARIABLE = "CRYOINV_DEBUG"
 _INTERRUPTED = 130
+_TERMINATED = "terminated; what was finished is on disk"
+_ONE_TERMINATED = (
+    "another process of this run has ended, or all were terminated; what was finished is on disk: --resume goes on"
+)
 _COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 
@@ -34,19 +39,20 @@ class ReportingGroup(typer.core.TyperGroup):
             with _warnings_and_log():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            say("interrupted; what was finished is on disk", "error")
+            _last_words("interrupted; what was finished is on disk")
             raise typer.Exit(_INTERRUPTED) from None
+        except SystemExit:  # SIGTERM
+            _last_words(_TERMINATED if alone() else _ONE_TERMINATED)
+            raise
         except CryoinvError as error:
-            _show_traceback()
-            say(str(error), "error")
+            _last_words(str(error))
             raise typer.Exit(1) from None
         except BrokenPipeError:
             raise
         except Exception as error:
             if isinstance(error, (_USAGE_ERROR, typer.Exit, typer.Abort)):
                 raise
-            _show_traceback()
-            say(_describe(error), "error")
+            _last_words(_describe(error))
             raise typer.Exit(1) from None
 
 
@@ -57,6 +63,13 @@ def say(message: str, kind: str = "") -> None:
         label = typer.style(label, fg=_COLOURS.get(kind), bold=True)
     # Not `typer.echo`, which writes past a progress bar that has taken the place of sys.stderr.
     print(f"{label} {message}" if kind else message, file=sys.stderr, flush=True)
+
+
+def _last_words(message: str) -> None:
+    """Say why this process ends, and how it came about if asked to; of several processes, one does."""
+    if may_end_with_a_message():
+        _show_traceback()
+        say(message, "error")
 
 
 def _describe(error: Exception) -> str:
@@ -78,7 +91,8 @@ def _one_line(error: Exception) -> str:
 
 
 def _show_traceback() -> None:
-    if os.environ.get(DEBUG_VARIABLE, "").lower() not in ("", "0", "false", "no"):
+    debugging = os.environ.get(DEBUG_VARIABLE, "").lower() not in ("", "0", "false", "no")
+    if debugging and isinstance(sys.exception(), Exception):
         traceback.print_exc(file=sys.stderr)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cryoinv.cli.options import Seed, Threads, set_threads
+from cryoinv.cli.ranks import only_alone
 from cryoinv.errors import InputError
 
 SIMULATED_FILES = (
@@ -40,6 +41,7 @@ def simulate(
     Writes particles.mrcs, particles.star (no poses), truth.star (poses), truth.mrc (the map in the images' grey
     scale) and reference.mrc (the map low-passed to 30 Å).
     """
+    only_alone("simulate")
     set_threads(threads)
     from cryoinv.cli.inputs import check_output_folder, check_output_places, refuse_to_replace
     from cryoinv.cli.progress import Progress

@@ -5,6 +5,7 @@ from .initial_noise import initial_noise
 from .known_poses import known_pose_statistics
 from .marginal import MarginalLikelihood
 from .moments import PoseMoments
+from .processes import own_statistics, statistics_of_all
 from .search import ExhaustiveSearch, LocalSearch, Oversampling
 from .statistics import PosteriorSummary, SufficientStatistics
 
@@ -19,4 +20,6 @@ __all__ = [
     "SufficientStatistics",
     "initial_noise",
     "known_pose_statistics",
+    "own_statistics",
+    "statistics_of_all",
 ]

@@ -27,7 +27,7 @@ class FourierImages:
 
     Small sets are transformed once and kept. Larger ones are read and transformed block by block, so that memory does
     not grow with the number of particles; the blocks of `group_blocks` are read one ahead while the present one is
-    worked on.
+    worked on. Particles that are not this process's own, which it hardly asks for, are not kept either.
 
     Parameters
     ----------
@@ -43,6 +43,8 @@ class FourierImages:
         Real-space mask for *scoring* (RELION's rule); statistics always take the unmasked images.
     cache_bytes : int
         Keep all transforms where they need no more than this.
+    own : numpy.ndarray, optional
+        Particles that are worth keeping; all by default.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class FourierImages:
         use_ctf: bool = True,
         mask: torch.Tensor | None = None,
         cache_bytes: int = 1 << 29,
+        own: np.ndarray | None = None,
     ):
         self.particles = particles
         self.n, self.pixel_size = particles.n, particles.pixel_size
@@ -63,7 +66,10 @@ class FourierImages:
         self.groups = int(particles.optics_group.max()) + 1 if len(particles) else 1
         bytes_each = len(self.disc) * (16 if dtype == torch.float64 else 8) * (1 if mask is None else 2)
         self._cache: dict[bool, torch.Tensor] = {}
-        self._keep = len(particles) * bytes_each <= cache_bytes
+        self._own = np.arange(len(particles)) if own is None else np.asarray(own)
+        self._keep = len(self._own) * bytes_each <= cache_bytes
+        self._row = np.full(len(particles), -1)
+        self._row[self._own] = np.arange(len(self._own))
         self._present: tuple[np.ndarray, np.ndarray] | None = None  # indices and images of the block at hand
         self._reading = threading.Lock()  # files are read from two threads where a caller leaves the blocks' order
 
@@ -73,16 +79,17 @@ class FourierImages:
     def transforms(self, indices: np.ndarray, masked: bool = False) -> torch.Tensor:
         """Image transforms of the given particles at all pixels of the disc, shape (len(indices), P)."""
         masked = masked and self.mask is not None
-        if not self._keep:
+        rows = self._row[indices]
+        if not self._keep or (rows < 0).any():
             present = self._present
             if present is not None and np.array_equal(present[0], indices):
                 return self._transform(present[1], masked)
             return self._transform(self._read(indices), masked)
         if masked not in self._cache:
-            blocks = np.array_split(np.arange(len(self)), max(1, len(self) // 256))
+            blocks = np.array_split(self._own, max(1, len(self._own) // 256))
             parts = [self._transform(images, masked) for _, images in read_ahead(self._read, blocks)]
             self._cache[masked] = torch.cat(parts)
-        return self._cache[masked][torch.as_tensor(indices, device=self.device)]
+        return self._cache[masked][torch.as_tensor(rows, device=self.device)]
 
     def ctf(self, indices: np.ndarray, count: int) -> torch.Tensor | None:
         """CTF of the given particles at the first `count` pixels, shape (len(indices), count); None without CTF."""

@@ -6,13 +6,16 @@ import numpy as np
 import torch
 
 from cryoinv.noise import RadialGaussianNoise, ResidualPower
+from cryoinv.parallel import Processes
 
 from .images import FourierImages
 
 __all__ = ["initial_noise"]
 
 
-def initial_noise(images: FourierImages, indices: np.ndarray | None = None) -> RadialGaussianNoise:
+def initial_noise(
+    images: FourierImages, indices: np.ndarray | None = None, processes: Processes | None = None
+) -> RadialGaussianNoise:
     r"""Variance of the images, :math:`E|y - E y|^2`, per optics group and shell.
 
     The signal that varies with the pose stays in: the estimate is high, most at low frequency, and the first
@@ -25,23 +28,28 @@ def initial_noise(images: FourierImages, indices: np.ndarray | None = None) -> R
         Transformed particles.
     indices : numpy.ndarray, optional
         Particles to use; all by default.
+    processes : Processes, optional
+        Others that look at other particles at the same time: all of them count.
 
     Returns
     -------
     RadialGaussianNoise
     """
     indices = np.arange(len(images)) if indices is None else np.asarray(indices)
-    disc = images.disc
-    residuals = ResidualPower.zeros(images.groups, disc.n // 2 + 1)
-    sums: dict[int, torch.Tensor] = {}
-    counts: dict[int, int] = {}
+    disc, groups = images.disc, images.groups
+    residuals = ResidualPower.zeros(groups, disc.n // 2 + 1)
+    sums = torch.zeros(groups, len(disc), dtype=torch.complex128, device=images.device)
+    counts = torch.zeros(groups, dtype=torch.float64)
     for group, block in images.group_blocks(indices, 256):
         transforms = images.transforms(block, masked=True).to(torch.complex128)
         residuals.add(group, (transforms.abs() ** 2).sum(0), disc.shells, disc.weights, len(block))
-        sums[group] = sums.get(group, 0) + transforms.sum(0)
-        counts[group] = counts.get(group, 0) + len(block)
-    for group, total in sums.items():
-        if counts[group] > 1:
-            # The mean takes one image's worth of power with it.
-            residuals.add(group, -(total.abs() ** 2) / counts[group], disc.shells, disc.weights, -1)
+        sums[group] += transforms.sum(0)
+        counts[group] += len(block)
+    if processes is not None:
+        parts = processes.sum([residuals.total, residuals.count, sums, counts])
+        residuals, sums, counts = ResidualPower(parts[0], parts[1]), parts[2], parts[3]
+    for group in np.flatnonzero(counts.numpy() > 1).tolist():
+        # The mean takes one image's worth of power with it.
+        power = -(sums[group].abs() ** 2) / float(counts[group])
+        residuals.add(group, power, disc.shells, disc.weights, -1)
     return RadialGaussianNoise.from_residuals(residuals)

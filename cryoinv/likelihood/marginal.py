@@ -116,7 +116,11 @@ class MarginalLikelihood(odl.functionals.Functional):
 
     def value(self, volume: torch.Tensor, batch: np.ndarray | None = None) -> float:
         """Log-likelihood of a volume (n, n, n) given the particles of `batch` (all by default)."""
-        return float(self._run(volume, batch, sums=False)[1].log_likelihood.sum())
+        return float(self.log_likelihoods(volume, batch).sum())
+
+    def log_likelihoods(self, volume: torch.Tensor, batch: np.ndarray | None = None) -> np.ndarray:
+        """Log-likelihood of a volume (n, n, n) given each particle of `batch` (all by default), by their numbers."""
+        return self._run(volume, batch, sums=False)[1].log_likelihood
 
     def exact_gradient(
         self, volume: torch.Tensor, batch: np.ndarray | None = None, curvature: str = "exact"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +52,21 @@ class PoseMoments:
             np.concatenate([p.rotation_covariance for p in parts]),
             np.concatenate([p.shift_covariance for p in parts]),
         )
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Arrays by name, for files and other processes."""
+        return {
+            "rotations": self.poses.rotations,
+            "shifts": self.poses.shifts,
+            "rotation_covariance": self.rotation_covariance,
+            "shift_covariance": self.shift_covariance,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> PoseMoments:
+        """Moments of what `to_arrays` gave."""
+        poses = Poses(arrays["rotations"], arrays["shifts"])
+        return cls(poses, arrays["rotation_covariance"], arrays["shift_covariance"])
 
     def __getitem__(self, rows: np.ndarray) -> PoseMoments:
         return PoseMoments(self.poses[rows], self.rotation_covariance[rows], self.shift_covariance[rows])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,8 @@ from cryoinv.spaces.spectrum import frequencies, hermitian_weights, radial_expan
 from .moments import PoseMoments
 
 __all__ = ["PosteriorSummary", "SufficientStatistics"]
+
+_PER_PARTICLE = ("indices", "max_probability", "entropy", "mean_probability", "log_likelihood")
 
 
 @dataclass
@@ -51,6 +54,23 @@ class PosteriorSummary:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Arrays by name, for other processes."""
+        own = {name: getattr(self, name) for name in _PER_PARTICLE}
+        own |= {"rotations": self.poses.rotations, "shifts": self.poses.shifts}
+        moments = {} if self.moments is None else self.moments.to_arrays()
+        return own | {f"mean {name}": values for name, values in moments.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> PosteriorSummary:
+        """Summary of what `to_arrays` gave."""
+        moments = {name.removeprefix("mean "): a for name, a in arrays.items() if name.startswith("mean ")}
+        return cls(
+            poses=Poses(arrays["rotations"], arrays["shifts"]),
+            moments=PoseMoments.from_arrays(moments) if moments else None,
+            **{name: arrays[name] for name in _PER_PARTICLE},
+        )
 
     @classmethod
     def concatenate(cls, parts: list[PosteriorSummary]) -> PosteriorSummary:

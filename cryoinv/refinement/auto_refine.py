@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +24,14 @@ from cryoinv.likelihood import (
     PosteriorSummary,
     SufficientStatistics,
     initial_noise,
+    own_statistics,
+    statistics_of_all,
 )
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators import low_pass
 from cryoinv.operators.interpolation import interpolation_scheme
 from cryoinv.operators.mask import soft_sphere
+from cryoinv.parallel import Processes, joined
 from cryoinv.priors import GaussianPrior, Prior, PriorContext
 from cryoinv.solvers import ClosedForm, MStep
 from cryoinv.spaces import resolve_device
@@ -35,12 +40,14 @@ from .checkpoint import resumed_state, run_fingerprint
 from .gold_standard import HalfMaps, join_low_resolution, tau2_from_fsc
 from .halves import split_particles
 from .records import iteration_record, run_warnings
-from .reference import fit_grey_scale
+from .reference import fit_grey_scale, scale_particles
 from .reference_checks import checked_diameter, checked_reference
 from .result import RefinementObserver, RefinementResult
 from .schedule import Schedule, pose_changes
 from .settings import RefinementSettings
+from .shares import share_of
 from .state import RefinementState
+from .together import agreed_state, check_same_run, particle_counter, quiet
 
 if TYPE_CHECKING:
     from cryoinv.io import ParticleStack
@@ -60,6 +67,7 @@ def refine(
     checkpoint: Path | None = None,
     resume: bool = False,
     observer: RefinementObserver | None = None,
+    processes: Processes | None = None,
 ) -> RefinementResult:
     """Refine a map and its particles' poses from a reference, halves apart (gold standard).
 
@@ -82,7 +90,10 @@ def refine(
     resume : bool
         Go on from `checkpoint` where it exists.
     observer : RefinementObserver, optional
-        Told how it goes.
+        Told how it goes, in the first process.
+    processes : Processes, optional
+        Those that share the particles, every one of which makes the same call. By default all that ``torchrun``
+        started or that an initialised ``torch.distributed`` has; `Processes()` is this one alone.
 
     Returns
     -------
@@ -93,10 +104,12 @@ def refine(
     InputError
         If reference and images differ in box, the reference is blank or not finite, or prior and M-step do not fit.
     CryoinvError
-        If the map is no longer finite.
+        If the map is no longer finite, or another process has ended.
     """
-    run = Refinement(particles, reference, prior, m_step, settings, device, observer)
-    return run.run(checkpoint, resume)
+    with nullcontext(processes) if processes is not None else joined() as together:
+        run = Refinement(particles, reference, prior, m_step, settings, device, observer, together)
+        with quiet(not together.first):
+            return run.run(checkpoint, resume)
 
 
 class Refinement:
@@ -106,6 +119,8 @@ class Refinement:
     ----------
     particles, reference, prior, m_step, settings, device, observer
         As in `refine`.
+    processes : Processes, optional
+        Those that share the particles; this one alone by default.
     """
 
     def __init__(
@@ -117,18 +132,23 @@ class Refinement:
         settings: RefinementSettings | None = None,
         device: str = "auto",
         observer: RefinementObserver | None = None,
+        processes: Processes | None = None,
     ):
         self.particles = particles
+        self.processes = Processes() if processes is None else processes
         self.prior = GaussianPrior() if prior is None else prior
         self.m_step = ClosedForm() if m_step is None else m_step
         self.m_step.check(self.prior)
         self.settings = RefinementSettings() if settings is None else settings
         self.observer = RefinementObserver() if observer is None else observer
-        self.device = torch.device(resolve_device(device))
+        place = self.processes.place
+        self.device = torch.device(resolve_device(device, place.local_rank, place.local_size))
         self.n, self.pixel_size = particles.n, particles.pixel_size
+        self._given = torch.as_tensor(reference).to("cpu", torch.float32)
         self.reference = checked_reference(reference, self.n, self.device)
         self.symmetry = PointGroup(self.settings.symmetry)
         self.halves = split_particles(particles, self.settings.seed, self.settings.allow_duplicates)
+        self.share = share_of(self.halves, place.rank, place.size)
         self.diameter = checked_diameter(self.reference, self.pixel_size, self.settings)
         self.mask = self._sphere(3)
         self.images = FourierImages(
@@ -136,6 +156,7 @@ class Refinement:
             self.device,
             use_ctf=self.settings.use_ctf,
             mask=self._sphere(2) if self.settings.noise_estimation == "masked" else None,
+            own=np.union1d(np.concatenate(self.share), scale_particles(len(particles), seed=self.settings.seed)),
         )
         s = self.settings
         self.interpolation = interpolation_scheme(self.n, s.interpolation, s.padding, s.gridding)
@@ -145,26 +166,31 @@ class Refinement:
     def run(self, checkpoint: Path | None = None, resume: bool = False) -> RefinementResult:
         """Iterate until converged, then finish with all frequencies."""
         started = time.monotonic()
+        fingerprint = self.fingerprint()
+        check_same_run(fingerprint, self.processes)
         state = None
         if resume and checkpoint is not None:
-            state = resumed_state(checkpoint, self.fingerprint(), self.device)
-        state = state or self.start()
+            state = resumed_state(checkpoint, fingerprint, self.device, self.processes)
+        if state is None:
+            state = self.start()
         before = state.seconds
-        while not state.schedule.converged and state.iteration < self.settings.max_iterations:
+        while not state.done(self.settings):
             state = self.iterate(state)
             state.seconds = before + time.monotonic() - started
             state.history[-1]["seconds"] = round(state.seconds, 3)
-            if checkpoint is not None:
-                state.save(checkpoint, self.fingerprint())
-            self.observer.iteration(state.history[-1])
+            if self.processes.first:
+                if checkpoint is not None:
+                    state.save(checkpoint, fingerprint)
+                self.observer.iteration(state.history[-1])
         return self.finish(state, lambda: before + time.monotonic() - started)
 
     def start(self) -> RefinementState:
         """First state: the reference, low-passed, masked and in the images' grey scale, and a first noise power."""
-        noise = initial_noise(self.images)
+        noise = initial_noise(self.images, np.concatenate(self.share), self.processes)
         reference = low_pass(self.reference, self.pixel_size, self.settings.initial_lowpass) * self.mask
         window = self._window(self.n * self.pixel_size / self.settings.initial_lowpass)
-        self.observer.stage("grey scale", 0)
+        if self.processes.first:
+            self.observer.stage("grey scale", 0)
         scale = fit_grey_scale(
             reference,
             self.images,
@@ -175,13 +201,13 @@ class Refinement:
             self.settings.max_shift / self.pixel_size,
             seed=self.settings.seed,
             memory_bytes=self.settings.memory_bytes,
+            processes=self.processes,
         )
         reference = reference * scale.factor
         poses = Poses(np.tile(np.eye(3), (len(self.particles), 1, 1)))
         moments = PoseMoments.isotropic(poses, 180.0, self.settings.max_shift)
-        return RefinementState(
-            (reference, reference), noise, moments, Schedule(), window, diameter=self.diameter
-        )
+        state = RefinementState((reference, reference), noise, moments, Schedule(), window, diameter=self.diameter)
+        return self._agreed(state)
 
     def iterate(self, state: RefinementState) -> RefinementState:
         """One iteration: E-step of both halves, FSC and signal power of the unregularised maps, M-step."""
@@ -189,22 +215,16 @@ class Refinement:
         halves, summary = self._expectation(state, state.window, f"iteration {iteration}")
         moments = summary.moments
         assert moments is not None
-        maps = HalfMaps.of(halves, self.mask, state.window)
+        maps = HalfMaps.of(halves, self.mask, state.window, self.processes)
         resolution = maps.resolution(self.pixel_size)
         joined = join_low_resolution(halves, self.settings.join_below)
-        first, second = (
-            self._finite(
-                half.to_volume(self._maximise(half, maps.fsc, resolution.angstrom, iteration)), iteration
-            )
-            * self.mask
-            for half in joined
-        )
+        first, second = self._maps(joined, maps.fsc, resolution.angstrom, iteration)
         schedule = replace(state.schedule)
         changes = pose_changes(state.moments.poses, moments.poses, self.symmetry)
         record = iteration_record(state, maps, summary, self._search(state), changes, self.pixel_size)
         schedule.advance(self.settings, resolution.shell, changes, float(np.median(moments.degrees)))
-        return RefinementState(
-            (first, second),
+        after = RefinementState(
+            (first * self.mask, second * self.mask),
             RadialGaussianNoise.from_residuals(halves[0].residuals + halves[1].residuals),
             moments,
             schedule,
@@ -213,19 +233,20 @@ class Refinement:
             [*state.history, record],
             self.diameter,
         )
+        return self._agreed(after)
 
     def finish(self, state: RefinementState, clock: Callable[[], float]) -> RefinementResult:
         """Last E-step with all frequencies, then one map of both halves' statistics."""
         halves, summary = self._expectation(state, (self.n - 1) / 2, "final iteration")
         moments = summary.moments
         assert moments is not None
-        maps = HalfMaps.of(halves, self.mask)
+        maps = HalfMaps.of(halves, self.mask, processes=self.processes)
         resolution = maps.resolution(self.pixel_size)
         joint_fsc = 2 * maps.fsc.clamp(min=0) / (1 + maps.fsc.clamp(min=0))
         joined = halves[0] + halves[1]
-        volume = joined.to_volume(self._maximise(joined, joint_fsc, resolution.angstrom, state.iteration + 1))
+        (volume,) = self._maps([joined], joint_fsc, resolution.angstrom, state.iteration + 1)
         return RefinementResult(
-            self._finite(volume, state.iteration + 1) * self.mask,
+            volume * self.mask,
             maps.volumes,
             maps.fsc,
             maps.fsc_masked,
@@ -248,7 +269,7 @@ class Refinement:
         return run_fingerprint(
             self.particles,
             self.halves,
-            self.reference,
+            self._given,
             self.prior,
             self.m_step,
             self.settings,
@@ -261,9 +282,11 @@ class Refinement:
         self, state: RefinementState, window: float, name: str
     ) -> tuple[Halves, PosteriorSummary]:
         search = self._search(state)
-        self.observer.stage(name, len(self.particles))
-        halves = []
-        for half, reference in zip((1, 2), state.references, strict=True):
+        advance = particle_counter(
+            self.observer, name, len(self.particles), sum(map(len, self.share)), self.processes.first
+        )
+        own = []
+        for reference, particles in zip(state.references, self.share, strict=True):
             likelihood = MarginalLikelihood(
                 self.images,
                 state.noise,
@@ -272,29 +295,40 @@ class Refinement:
                 window,
                 self.symmetry,
                 self.settings.memory_bytes,
-                self.observer.advance,
+                advance,
             )
-            halves.append(likelihood.expectation(reference, np.flatnonzero(self.halves == half)))
-        return (halves[0], halves[1]), PosteriorSummary.concatenate([h.particles for h in halves])
+            own.append(own_statistics(likelihood, reference, particles))
+        first, second = (statistics_of_all(half, self.processes) for half in own)
+        return (first, second), PosteriorSummary.concatenate([first.particles, second.particles])
 
     def _search(self, state: RefinementState) -> ExhaustiveSearch | LocalSearch:
         return state.schedule.search(self.settings, state.moments, self.pixel_size)
 
-    def _maximise(
+    def _map(
         self, half: SufficientStatistics, fsc: torch.Tensor, resolution: float, iteration: int
     ) -> torch.Tensor:
         filled = float((self.mask**2).mean()) if self.settings.signal_extent == "sphere" else 1.0
         tau2 = tau2_from_fsc(fsc, half, filled)
         context = PriorContext(self.n, self.pixel_size, fsc, tau2, resolution, self.diameter / 2, iteration)
-        return self.m_step(half, self.prior.bind(half, context))
+        return half.to_volume(self.m_step(half, self.prior.bind(half, context)))
+
+    def _maps(
+        self, statistics: Sequence[SufficientStatistics], fsc: torch.Tensor, resolution: float, iteration: int
+    ) -> list[torch.Tensor]:
+        """Most probable map of each of several statistics; processes share them."""
+        tasks = [partial(self._map, half, fsc, resolution, iteration) for half in statistics]
+        maps = self.processes.share(tasks, self.device)
+        if not all(bool(torch.isfinite(volume).all()) for volume in maps):
+            raise CryoinvError(f"the map is no longer finite after the M-step of iteration {iteration}")
+        return maps
+
+    def _agreed(self, state: RefinementState) -> RefinementState:
+        agreed = agreed_state(state, self.processes, self.device)
+        assert agreed is not None
+        return agreed
 
     def _window(self, shell: float) -> float:
         return float(min(shell + self.settings.window_margin, (self.n - 1) / 2))
-
-    def _finite(self, volume: torch.Tensor, iteration: int) -> torch.Tensor:
-        if not torch.isfinite(volume).all():
-            raise CryoinvError(f"the map is no longer finite after the M-step of iteration {iteration}")
-        return volume
 
     def _sphere(self, ndim: int) -> torch.Tensor:
         radius = self.diameter / 2 / self.pixel_size

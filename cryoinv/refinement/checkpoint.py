@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from cryoinv.parallel import Processes
 from cryoinv.priors import Prior
 from cryoinv.solvers import MStep
 
 from .settings import RefinementSettings
 from .state import RefinementState
+from .together import agreed_state
 
 if TYPE_CHECKING:
     from cryoinv.io import ParticleStack
@@ -44,8 +46,8 @@ def run_fingerprint(
         Names, optics and CTF parameters count, these only if `use_ctf`.
     halves : numpy.ndarray, shape (m,)
         Half-set of every particle.
-    reference : torch.Tensor, shape (n, n, n)
-        As the run starts from it.
+    reference : torch.Tensor, shape (n, n, n), on the CPU
+        As it was given: its background is a sum, whose last digit depends on the number of threads.
     prior, m_step : Prior, MStep
         By what they print.
     settings : RefinementSettings
@@ -72,11 +74,13 @@ def run_fingerprint(
     digest.update(repr(parts).encode())
     for values in (halves, particles.optics_group, *ctf.values()):
         digest.update(np.ascontiguousarray(values).tobytes())
-    digest.update(reference.cpu().numpy().tobytes())
+    digest.update(reference.numpy().tobytes())
     return digest.hexdigest()[:32]
 
 
-def resumed_state(path: Path, fingerprint: str, device: torch.device | str = "cpu") -> RefinementState | None:
+def resumed_state(
+    path: Path, fingerprint: str, device: torch.device | str = "cpu", processes: Processes | None = None
+) -> RefinementState | None:
     """State saved at `path`, None (and a warning) where nothing is.
 
     Parameters
@@ -87,6 +91,8 @@ def resumed_state(path: Path, fingerprint: str, device: torch.device | str = "cp
         Of the run that wants to go on.
     device : torch.device or str
         Where the state is wanted.
+    processes : Processes, optional
+        All get the state; the first one reads it.
 
     Returns
     -------
@@ -97,9 +103,13 @@ def resumed_state(path: Path, fingerprint: str, device: torch.device | str = "cp
     InputError
         If the file is damaged or belongs to other particles, reference or settings.
     """
-    if not Path(path).exists():
+    processes = Processes() if processes is None else processes
+    state = None
+    if not processes.first:
+        pass
+    elif Path(path).exists():
+        state = RefinementState.load(Path(path), fingerprint, device)
+        log.info("resuming after iteration %d", state.iteration)
+    else:
         log.warning("no checkpoint at %s: starting afresh", path)
-        return None
-    state = RefinementState.load(Path(path), fingerprint, device)
-    log.info("resuming after iteration %d", state.iteration)
-    return state
+    return agreed_state(state, processes, device)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
 from cryoinv.likelihood import SufficientStatistics
 from cryoinv.metrics import Resolution, fourier_shell_correlation, resolution_at
+from cryoinv.parallel import Processes
 
 __all__ = ["HalfMaps", "join_low_resolution", "resolution_of", "tau2_from_fsc"]
 
@@ -36,22 +38,30 @@ class HalfMaps:
         halves: tuple[SufficientStatistics, SufficientStatistics],
         mask: torch.Tensor,
         window: float = float("inf"),
+        processes: Processes | None = None,
     ) -> HalfMaps:
         """Compare the halves' statistics inside `mask` (n, n, n), the particle's sphere, and without it.
 
-        Beyond the frequencies used, `window`, the FSC is zero: masking fills those shells with leaked signal.
+        Beyond the frequencies used, `window`, the FSC is zero: masking fills those shells with leaked signal. Where
+        there are several `processes`, they share the work.
         """
-        first, second = (s.to_volume(s.unregularised()) for s in halves)
+        share = partial((processes or Processes()).share, device=mask.device)
+        first, second = share([partial(_unregularised_map, half) for half in halves])
+        correlations = [
+            partial(fourier_shell_correlation, first, second),
+            partial(fourier_shell_correlation, first * mask, second * mask),
+        ]
+        whole, masked = share(correlations)
         used = torch.arange(first.shape[0] // 2 + 1, device=first.device) <= window + 0.5
-        return cls(
-            (first, second),
-            fourier_shell_correlation(first, second) * used,
-            fourier_shell_correlation(first * mask, second * mask) * used,
-        )
+        return cls((first, second), whole * used, masked * used)
 
     def resolution(self, pixel_size: float, masked: bool = False) -> Resolution:
         """Resolution where the FSC falls below 0.143."""
         return resolution_of(self.fsc_masked if masked else self.fsc, self.volumes[0].shape[0], pixel_size)
+
+
+def _unregularised_map(half: SufficientStatistics) -> torch.Tensor:
+    return half.to_volume(half.unregularised())
 
 
 def resolution_of(fsc: torch.Tensor, n: int, pixel_size: float, threshold: float = 0.143) -> Resolution:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from cryoinv.errors import InputError
-from cryoinv.files import atomic_path
+from cryoinv.files import atomic_path, remove_temporaries
 
 from .result import RefinementObserver, RefinementResult
 from .schedule import STAGES
@@ -60,7 +60,7 @@ def write_refinement(
 ) -> dict[str, Any]:
     """Write everything in `OUTPUT_FILES` but the checkpoint, each file whole or not at all.
 
-    ``summary.json`` is written last: where it is, the rest is.
+    ``summary.json`` is written last: where it is, the rest is, and belongs to it.
 
     Parameters
     ----------
@@ -175,7 +175,8 @@ class IterationLog(RefinementObserver):
     """Keeps ``iterations.jsonl``, one line an iteration, replaced whole as it comes.
 
     Nothing is written before the first pass over the particles begins, so that a refinement that fails to start
-    leaves no trace.
+    leaves no trace. Then what killed runs have left half-written is removed, and an earlier ``summary.json``, which
+    says that the folder is complete.
 
     Parameters
     ----------
@@ -191,6 +192,11 @@ class IterationLog(RefinementObserver):
         self.folder, self.history, self.overwrite = folder, list(history), overwrite
         self._begun = False
 
+    @property
+    def saved(self) -> int:
+        """Last iteration that is on the disk; 0 where none is."""
+        return int(self.history[-1]["iteration"]) if self.history else 0
+
     def stage(self, name: str, particles: int) -> None:
         """Make the folder when the first pass over particles begins."""
         if self._begun or not particles:
@@ -198,6 +204,9 @@ class IterationLog(RefinementObserver):
         make_folder(self.folder)
         if self.overwrite:
             remove_outputs(self.folder)
+        (self.folder / "summary.json").unlink(missing_ok=True)
+        for name in OUTPUT_FILES:
+            remove_temporaries(self.folder / name)
         write_records(self.folder / "iterations.jsonl", self.history)
         self._begun = True
 

@@ -13,8 +13,9 @@ from cryoinv.geometry import PointGroup, SO3Grid
 from cryoinv.likelihood import ExhaustiveSearch, FourierImages, MarginalLikelihood
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import Interpolation
+from cryoinv.parallel import Processes
 
-__all__ = ["GreyScale", "estimate_diameter", "fit_grey_scale"]
+__all__ = ["GreyScale", "estimate_diameter", "fit_grey_scale", "scale_particles"]
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,11 @@ def estimate_diameter(reference: torch.Tensor, pixel_size: float, blur: float) -
     return float(np.clip(2 * largest, 0.25 * n, 0.95 * n) * pixel_size)
 
 
+def scale_particles(count: int, most: int = 100, seed: int = 0) -> np.ndarray:
+    """Particles, of so many, that the grey scale is fitted to."""
+    return np.sort(np.random.default_rng(seed).choice(count, min(most, count), replace=False))
+
+
 def fit_grey_scale(
     reference: torch.Tensor,
     images: FourierImages,
@@ -72,28 +78,31 @@ def fit_grey_scale(
     particles: int = 100,
     seed: int = 0,
     memory_bytes: int = 1 << 29,
+    processes: Processes | None = None,
 ) -> GreyScale:
     r"""Scale of the reference under which the images are likeliest, either sign, poses marginalised.
 
     A coarse ladder of factors of two about the scale at which the projections' power equals the images' is
     refined by a parabola through the three likeliest rungs, in log scale. The images' means have no say: they may
-    all have been made zero.
+    all have been made zero. Several `processes` look at some of the orientations each.
 
     Raises
     ------
     InputError
         If the reference projects to nothing.
     """
-    rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.choice(len(images), min(particles, len(images)), replace=False))
+    processes = Processes() if processes is None else processes
+    chosen = scale_particles(len(images), particles, seed)
     grid = SO3Grid(min(2, 1 if images.n < 16 else 2), symmetry)
     search = ExhaustiveSearch(grid, max_shift_pixels, max(1.0, max_shift_pixels / 2))
     sigma2 = noise.sigma2.clone()
     sigma2[:, 0] = 1e6 * sigma2.amax(1)
     noise = RadialGaussianNoise(sigma2)
+    parts = search.parts(processes.size)
     likelihood = MarginalLikelihood(
-        images, noise, search, interpolation, r_max, PointGroup("C1"), memory_bytes=memory_bytes
-    )
+        images, noise, parts[processes.rank % len(parts)], interpolation, r_max, PointGroup("C1"),
+        memory_bytes=memory_bytes,
+    )  # fmt: skip
     count = likelihood.count
     weights = images.disc.weights[1:count]
     slices = interpolation.slices(
@@ -111,10 +120,16 @@ def fit_grey_scale(
     transforms = images.transforms(chosen)[:, 1:count]
     observed = float(((transforms.abs() ** 2).mean(0).double() * weights).sum())
     start = (observed / predicted) ** 0.5
-    silent = likelihood.value(torch.zeros_like(reference), chosen)
+
+    def value(volume: torch.Tensor) -> float:
+        """Log-likelihood over all orientations, of which this process looks at its part."""
+        found = processes.gather({"own": likelihood.log_likelihoods(volume, chosen)})
+        return float(np.logaddexp.reduce([arrays["own"] for arrays in found[: len(parts)]]).sum())
+
+    silent = value(torch.zeros_like(reference))
 
     def gain(factor: float) -> float:
-        return (likelihood.value(reference * factor, chosen) - silent) / len(chosen)
+        return (value(reference * factor) - silent) / len(chosen)
 
     ladder = {sign: [gain(sign * start * 2.0**-step) for step in range(5)] for sign in (1, -1)}
     sign = max(ladder, key=lambda s: max(ladder[s]))

@@ -1,0 +1,184 @@
+"""`refine` under torchrun, killed and resumed: one voice, one folder, one map."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cryoinv.io import read_volume
+from cryoinv.refinement.output import OUTPUT_FILES
+
+from .conftest import REFINE
+from .test_process import COMMAND
+
+MANY = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
+LONG = [*REFINE, "--max-iterations", "4", "--threads", "1"]
+
+
+def refine(dataset, folder, ranks, *more):
+    """Start a refinement by so many processes."""
+    command = [*COMMAND] if ranks == 1 else [*MANY, str(ranks), "-m", "cryoinv"]
+    command += ["refine", dataset / "particles.star", "--reference", dataset / "reference.mrc", "--output", folder]
+    return subprocess.Popen(
+        [str(part) for part in (*command, *more)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finished(process):
+    out, errors = process.communicate(timeout=240)
+    return process.returncode, out, errors
+
+
+def until_saved(process, folder, iteration):
+    """Wait for the checkpoint of an iteration."""
+    log = folder / "iterations.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.is_file() and len(log.read_text().splitlines()) >= iteration):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def worker(launcher, rank):
+    """Process of a rank that torchrun has started."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                told = (folder / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if parent == launcher.pid and b"RANK=%d" % rank in told:
+                return int(folder.name)
+    raise AssertionError("no such process")
+
+
+def errors_of(text):
+    return [line for line in text.splitlines() if line.startswith("error:")]
+
+
+def iterations(folder):
+    return [json.loads(line)["iteration"] for line in (folder / "iterations.jsonl").read_text().splitlines()]
+
+
+def difference(folder, other):
+    a, b = (read_volume(place / "map.mrc")[0] for place in (folder, other))
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cryoinv, dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    outcome = cryoinv(
+        "refine", dataset / "particles.star", "--reference", dataset / "reference.mrc", "--output", folder, *LONG
+    )
+    assert outcome.code == 0, outcome.text
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_many_processes_make_the_map_of_one_and_speak_with_one_voice(ranks, undisturbed, dataset, tmp_path):
+    code, out, errors = finished(refine(dataset, tmp_path / "run", ranks, *LONG))
+    assert code == 0, errors
+    assert out.count("resolution, half-maps") == 1 and errors.count("iteration  1:") == 1
+    assert {str(p.relative_to(tmp_path / "run")) for p in (tmp_path / "run").rglob("*") if p.is_file()} == set(
+        OUTPUT_FILES
+    )
+    assert difference(tmp_path / "run", undisturbed) < 1e-5
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["processes"] == ranks and len(summary["waiting_seconds"]) == ranks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_dies_ends_the_run_and_another_number_goes_on(victim, undisturbed, dataset, tmp_path):
+    folder = tmp_path / "run"
+    process = refine(dataset, folder, 2, *LONG)
+    until_saved(process, folder, 1)
+    os.kill(worker(process, victim), signal.SIGKILL)
+    killed = time.monotonic()
+    code, _, errors = finished(process)
+    assert code != 0 and time.monotonic() - killed < 60
+    (told,) = errors_of(errors)
+    assert "another process of this run" in told and "--resume goes on" in told
+    ranks = 1 if victim else 3
+    code, _, errors = finished(refine(dataset, folder, ranks, *LONG, "--resume"))
+    assert code == 0 and "resuming after iteration" in errors, errors
+    assert {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} == set(OUTPUT_FILES)
+    assert difference(folder, undisturbed) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("iteration", [0, 1, 2])
+def test_a_killed_run_is_resumed_to_the_same_map(iteration, undisturbed, dataset, tmp_path):
+    folder = tmp_path / "run"
+    process = refine(dataset, folder, 1, *LONG)
+    until_saved(process, folder, iteration)
+    process.kill()
+    process.communicate()
+    code, _, errors = finished(refine(dataset, folder, 1, *LONG, "--resume"))
+    assert code == 0 and (f"resuming after iteration {iteration}" if iteration else "starting afresh") in errors
+    assert difference(folder, undisturbed) == 0
+    assert iterations(folder) == iterations(undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["image", "option", "command"])
+def test_what_is_wrong_is_said_once_and_all_end(case, copy, tmp_path):
+    more = list(LONG)
+    if case == "image":  # the last one: it is the second process's alone
+        with (copy / "particles.mrcs").open("r+b") as file:
+            file.seek(-400 * 4, os.SEEK_END)
+            file.write(b"\xff\xff\xff\x7f" * 400)
+    if case == "option":
+        more += ["--max-shift", "-1"]
+    process = refine(copy, tmp_path / "run", 2, *more)
+    if case == "command":
+        process.kill()
+        process.communicate()
+        process = subprocess.Popen(
+            [*MANY, "2", "-m", "cryoinv", "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    code, _, errors = finished(process)
+    (told,) = errors_of(errors)
+    assert {"image": "NaN", "option": "max_shift is -1", "command": "2 processes, expected one"}[case] in told
+    assert code != 0 and 'cryoinv/' not in errors.replace(str(tmp_path), "")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_left_alone_and_one_with_a_file_missing_is_completed(cryoinv, undisturbed, dataset):
+    command = ["refine", dataset / "particles.star", "--reference", dataset / "reference.mrc", "--output", undisturbed]
+    before = {p: p.stat().st_mtime_ns for p in undisturbed.rglob("*")}
+    outcome = cryoinv(*command, *LONG, "--resume")
+    assert outcome.code == 0 and "is finished" in outcome.err and "resolution" in outcome.out
+    assert {p: p.stat().st_mtime_ns for p in undisturbed.rglob("*")} == before
+    content = (undisturbed / "half1.mrc").read_bytes()
+    (undisturbed / "half1.mrc").unlink()
+    outcome = cryoinv(*command, *LONG, "--resume")
+    assert outcome.code == 0 and f"resuming after iteration {iterations(undisturbed)[-1]}" in outcome.err
+    assert (undisturbed / "half1.mrc").read_bytes() == content
+
+
+def test_a_full_disk_says_what_it_needs_and_where_it_goes_on(cryoinv, dataset, tmp_path, monkeypatch):
+    ordinary, calls = np.savez, []
+
+    def full(*arguments, **arrays):
+        calls.append(arrays)
+        if len(calls) == 2:
+            raise OSError(28, os.strerror(28))
+        return ordinary(*arguments, **arrays)
+
+    monkeypatch.setattr("numpy.savez", full)
+    command = ["refine", dataset / "particles.star", "--reference", dataset / "reference.mrc"]
+    outcome = cryoinv(*command, "--output", tmp_path / "run", *LONG)
+    assert outcome.code == 1
+    (told,) = errors_of(outcome.err)
+    assert "it needs 0.1 MiB" in told and "--resume goes on after iteration 1 saved in" in told
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {"checkpoint.npz", "iterations.jsonl"}

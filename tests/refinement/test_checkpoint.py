@@ -1,0 +1,110 @@
+"""Checkpoints: damaged ones, full disks, what killed runs leave."""
+
+import errno
+import os
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from cryoinv.errors import InputError
+from cryoinv.geometry import Poses
+from cryoinv.io import ParticleStack
+from cryoinv.likelihood import PoseMoments
+from cryoinv.noise import RadialGaussianNoise
+from cryoinv.refinement import Refinement, RefinementSettings
+from cryoinv.refinement.output import CHECKPOINT, IterationLog
+from cryoinv.refinement.schedule import Schedule
+from cryoinv.refinement.state import RefinementState
+
+
+def state(n=4, iteration=1):
+    poses = Poses(Rotation.random(3, random_state=0).as_matrix())
+    return RefinementState(
+        (torch.randn(n, n, n), torch.randn(n, n, n)), RadialGaussianNoise.white(2.0, 3),
+        PoseMoments.isotropic(poses, 1.0, 1.0), Schedule(), 3.0, iteration, [{"iteration": iteration}],
+    )
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "one byte", "text", "other arrays"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
+    path = tmp_path / CHECKPOINT
+    state().save(path, "abc")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    whole = path.read_bytes()
+    if damage == "other arrays":
+        np.savez(path, text=np.load(path)["text"])
+    else:
+        kinds = {"empty": b"", "half": whole[: len(whole) // 2], "one byte": bytes(content), "text": b"text"}
+        path.write_bytes(kinds[damage])
+    with pytest.raises(InputError, match=r"not a readable checkpoint .*--overwrite"):
+        RefinementState.load(path, "abc")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 1 MiB, where the system lets us have one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no file system can be mounted here")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def check_full_disk(path, larger):
+    state(iteration=1).save(path, "abc")
+    with pytest.raises(InputError) as failure:
+        larger.save(path, "abc")
+    for part in (CHECKPOINT, "No space left", "it needs 1.1 MiB", "MiB are free"):
+        assert part in str(failure.value)
+    assert [p.name for p in path.parent.iterdir()] == [CHECKPOINT]
+    assert RefinementState.load(path, "abc").iteration == 1
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(small_disk):
+    check_full_disk(small_disk / CHECKPOINT, state(52))
+
+
+@pytest.mark.parametrize("where", ["numpy.savez", "os.fsync"])
+def test_a_disk_that_is_full_when_the_data_get_there_keeps_the_last_checkpoint(tmp_path, monkeypatch, where):
+    state(iteration=1).save(tmp_path / CHECKPOINT, "abc")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(where, full)
+    with pytest.raises(InputError, match=r"No space left on device: it needs 1\.1 MiB, .* are free"):
+        state(52).save(tmp_path / CHECKPOINT, "abc")
+    monkeypatch.undo()
+    assert [p.name for p in tmp_path.iterdir()] == [CHECKPOINT]
+    assert RefinementState.load(tmp_path / CHECKPOINT, "abc").iteration == 1
+
+
+def test_what_killed_runs_left_half_written_goes_and_nothing_else(tmp_path):
+    (tmp_path / "figures").mkdir()
+    left = [".0123456789ab.checkpoint.npz", "figures/.0123456789ab.fsc.png", "summary.json"]
+    others = [".0123456789ab.notes.txt", ".checkpoint.npz", ".cryoinv.lock", "map.mrc"]
+    for name in left + others:
+        (tmp_path / name).write_text("x")
+    IterationLog(tmp_path, [{"iteration": 1}]).stage("iteration 2", 10)
+    assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()} == {*others, "iterations.jsonl"}
+
+
+def test_a_run_is_the_same_run_with_another_number_of_threads():
+    rng = np.random.default_rng(0)
+    particles = ParticleStack.from_arrays(rng.normal(size=(8, 48, 48)).astype(np.float32), 3.0)
+    reference = rng.normal(size=(48, 48, 48)).astype(np.float32)
+    before, prints = torch.get_num_threads(), set()
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        settings = RefinementSettings(particle_diameter=100.0)
+        prints.add(Refinement(particles, reference, settings=settings, device="cpu").fingerprint())
+    torch.set_num_threads(before)
+    assert len(prints) == 1
