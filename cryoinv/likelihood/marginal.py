@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -118,9 +118,27 @@ class MarginalLikelihood(odl.functionals.Functional):
         """Log-likelihood of a volume (n, n, n) given the particles of `batch` (all by default)."""
         return float(self.log_likelihoods(volume, batch).sum())
 
-    def log_likelihoods(self, volume: torch.Tensor, batch: np.ndarray | None = None) -> np.ndarray:
-        """Log-likelihood of a volume (n, n, n) given each particle of `batch` (all by default), by their numbers."""
-        return self._run(volume, batch, sums=False)[1].log_likelihood
+    def log_likelihoods(
+        self, volume: torch.Tensor, batch: np.ndarray | None = None, factors: Sequence[float] = (1.0,)
+    ) -> np.ndarray:
+        """Log-likelihoods of multiples of a volume given each particle, in the order of their numbers.
+
+        Parameters
+        ----------
+        volume : torch.Tensor, shape (n, n, n)
+            The map.
+        batch : numpy.ndarray, shape (m,), optional
+            Particles; all by default.
+        factors : sequence of float, length f
+            What the map is multiplied by.
+
+        Returns
+        -------
+        numpy.ndarray, shape (f, m)
+        """
+        prepared, indices = self._prepared(volume), self._indices(batch)
+        passes = (self._step(factor * prepared, sums=False).run(self.search, indices) for factor in factors)
+        return np.stack([summary.log_likelihood for _, summary in passes])
 
     def exact_gradient(
         self, volume: torch.Tensor, batch: np.ndarray | None = None, curvature: str = "exact"
@@ -176,7 +194,7 @@ class MarginalLikelihood(odl.functionals.Functional):
         """
         if not isinstance(self.search, ExhaustiveSearch) or self.search.oversampling is not None:
             raise InputError("the table of a posterior needs an ExhaustiveSearch without oversampling")
-        step = self._step(volume)
+        step = self._step(self._prepared(volume))
         grid = step.shared_grid(self.search)
         batch, place = np.asarray(batch), np.argsort(grid.order)
         table = None
@@ -190,19 +208,25 @@ class MarginalLikelihood(odl.functionals.Functional):
         return table
 
     def _run(
-        self, volume: torch.Tensor, batch: np.ndarray | None, gradient: bool = False, sums: bool = True
+        self, volume: torch.Tensor, batch: np.ndarray | None, gradient: bool = False
     ) -> tuple[SliceAccumulator, PosteriorSummary]:
+        return self._step(self._prepared(volume), gradient).run(self.search, self._indices(batch))
+
+    def _indices(self, batch: np.ndarray | None) -> np.ndarray:
         indices = np.arange(len(self.images)) if batch is None else np.asarray(batch)
         if len(indices) == 0:
             raise InputError("an E-step needs at least one particle, found none")
-        return self._step(volume, gradient, sums).run(self.search, indices)
+        return indices
 
-    def _step(self, volume: torch.Tensor, gradient: bool = False, sums: bool = True) -> Expectation:
+    def _prepared(self, volume: torch.Tensor) -> torch.Tensor:
+        return self.interpolation.prepare(self._volume(volume))
+
+    def _step(self, prepared: torch.Tensor, gradient: bool = False, sums: bool = True) -> Expectation:
         return Expectation(
             self.images,
             self.noise,
             self.interpolation,
-            self.interpolation.prepare(self._volume(volume)),
+            prepared,
             self.count,
             self.symmetry,
             gradient,

@@ -178,12 +178,10 @@ class SufficientStatistics:
 
     def shell_mean(self, values: torch.Tensor) -> torch.Tensor:
         """Mean of real values over each image shell, shape (n//2+1,), in double precision."""
-        shells = self._image_shells().reshape(-1)
-        inside = shells <= self.n // 2
-        weights = hermitian_weights(self.box, device=values.device).expand(values.shape).reshape(-1)[inside]
-        total = torch.zeros(self.n // 2 + 1, dtype=torch.float64, device=values.device)
-        total.index_add_(0, shells[inside], values.double().reshape(-1)[inside] * weights)
-        return total / torch.bincount(shells[inside], weights, minlength=self.n // 2 + 1)
+        bins = self._image_shells().reshape(-1).clamp(max=self.n // 2 + 1)  # all beyond the last shell in one
+        terms = (values.double() * hermitian_weights(self.box, device=values.device)).reshape(-1)
+        total = torch.zeros(self.n // 2 + 2, dtype=torch.float64, device=values.device).index_add(0, bins, terms)
+        return total[:-1] / _image_counts(self.n, self.box, str(values.device))
 
     def expand(self, profile: torch.Tensor) -> torch.Tensor:
         """Give every coefficient of `space` its image shell's entry of `profile`; beyond the last shell, the last."""
@@ -216,3 +214,11 @@ def _image_shells(n: int, box: int, device: str) -> torch.Tensor:
     full, half = frequencies(box, device)
     squares = full[:, None, None] ** 2 + full[:, None] ** 2 + half**2
     return (squares.double().sqrt() * (n / box) + 0.5).long()
+
+
+@functools.lru_cache(maxsize=4)
+def _image_counts(n: int, box: int, device: str) -> torch.Tensor:
+    """Sum of the weights of every image shell."""
+    shells = _image_shells(n, box, device).reshape(-1)
+    weights = hermitian_weights(box, device=device).expand(box, box, -1).reshape(-1)
+    return torch.bincount(shells, weights, minlength=n // 2 + 1)[: n // 2 + 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,7 +104,38 @@ def fit_grey_scale(
         images, noise, parts[processes.rank % len(parts)], interpolation, r_max, PointGroup("C1"),
         memory_bytes=memory_bytes,
     )  # fmt: skip
-    count = likelihood.count
+    start = _scale_of_equal_power(reference, images, chosen, interpolation, grid, likelihood.count)
+
+    def values(factors: Sequence[float]) -> np.ndarray:
+        """Log-likelihoods over all orientations, of which this process looks at its part, of multiples."""
+        own = likelihood.log_likelihoods(reference, chosen, factors)
+        found = [arrays["own"] for arrays in processes.gather({"own": own})[: len(parts)]]
+        return np.logaddexp.reduce(found).sum(1) / len(chosen)
+
+    ladder = np.array([[sign * start * 2.0**-step for step in range(5)] for sign in (1, -1)])
+    silent, *rungs = values([0.0, *ladder.reshape(-1)])
+    row, best = divmod(int(np.argmax(rungs)), 5)
+    sign, step = (1, -1)[row], float(best)
+    for width in (0.5, 0.25):
+        heights = values([sign * start * 2.0 ** -(step + d) for d in (-width, 0.0, width)])
+        bend = heights[0] - 2 * heights[1] + heights[2]
+        offset = 0.5 * (heights[0] - heights[2]) / bend if bend < 0 else float(np.argmax(heights)) - 1
+        step += width * float(np.clip(offset, -1, 1))
+    factor = sign * start * 2.0**-step
+    result = GreyScale(factor, float(values([factor])[0] - silent))
+    _tell(result, len(chosen))
+    return result
+
+
+def _scale_of_equal_power(
+    reference: torch.Tensor,
+    images: FourierImages,
+    chosen: np.ndarray,
+    interpolation: Interpolation,
+    grid: SO3Grid,
+    count: int,
+) -> float:
+    """Scale at which the projections' power equals the images', signal and noise."""
     weights = images.disc.weights[1:count]
     slices = interpolation.slices(
         interpolation.prepare(reference),
@@ -119,39 +151,20 @@ def fit_grey_scale(
         raise InputError("the reference projects to zero: it holds no density at the frequencies used")
     transforms = images.transforms(chosen)[:, 1:count]
     observed = float(((transforms.abs() ** 2).mean(0).double() * weights).sum())
-    start = (observed / predicted) ** 0.5
+    return float((observed / predicted) ** 0.5)
 
-    def value(volume: torch.Tensor) -> float:
-        """Log-likelihood over all orientations, of which this process looks at its part."""
-        found = processes.gather({"own": likelihood.log_likelihoods(volume, chosen)})
-        return float(np.logaddexp.reduce([arrays["own"] for arrays in found[: len(parts)]]).sum())
 
-    silent = value(torch.zeros_like(reference))
-
-    def gain(factor: float) -> float:
-        return (value(reference * factor) - silent) / len(chosen)
-
-    ladder = {sign: [gain(sign * start * 2.0**-step) for step in range(5)] for sign in (1, -1)}
-    sign = max(ladder, key=lambda s: max(ladder[s]))
-    best = int(np.argmax(ladder[sign]))
-    step = float(best)
-    for width in (0.5, 0.25):
-        heights = [gain(sign * start * 2.0 ** -(step + d)) for d in (-width, 0.0, width)]
-        bend = heights[0] - 2 * heights[1] + heights[2]
-        offset = 0.5 * (heights[0] - heights[2]) / bend if bend < 0 else float(np.argmax(heights)) - 1
-        step += width * float(np.clip(offset, -1, 1))
-    factor = sign * start * 2.0**-step
-    result = GreyScale(factor, gain(factor))
-    log.info("grey scale of the reference: times %.4g (gain %.3g nats a particle)", factor, result.gain)
-    if result.gain * len(chosen) < _CHANCE:
+def _tell(scale: GreyScale, particles: int) -> None:
+    """Log what was found, and what is odd about it."""
+    log.info("grey scale of the reference: times %.4g (gain %.3g nats a particle)", scale.factor, scale.gain)
+    if scale.gain * particles < _CHANCE:
         log.warning(
             "the reference explains the images no better than no signal at all (gain %.3g nats a particle): "
             "is it the right particle, pixel size and box?",
-            result.gain,
+            scale.gain,
         )
-    if factor < 0:
+    if scale.factor < 0:
         log.warning(
             "the images' contrast is opposite to the reference's: the reference is inverted, so maps come out with "
             "the images' contrast"
         )
-    return result

@@ -231,14 +231,19 @@ def radial_mean(values: Tensor, n: int, ndim: int = 3) -> Tensor:
     >>> radial_mean(torch.ones(4, 3), 4, ndim=2)
     tensor([1., 1., 1.])
     """
-    shells, weights = shell_indices(n, ndim, values.device), hermitian_weights(n, device=values.device)
-    inside = shells <= n // 2
-    weights, shells = weights.expand_as(shells)[inside], shells[inside]
     wide = torch.complex128 if values.is_complex() else torch.float64
-    terms = values[..., inside].to(wide) * weights
-    sums = torch.zeros((*terms.shape[:-1], n // 2 + 1), dtype=wide, device=values.device)
-    sums = sums.index_add(-1, shells, terms)
-    return (sums / torch.bincount(shells, weights, minlength=n // 2 + 1)).to(values.dtype)
+    bins = shell_indices(n, ndim, values.device).reshape(-1).clamp(max=n // 2 + 1)  # the corners all in one
+    terms = (values.to(wide) * hermitian_weights(n, device=values.device)).flatten(-ndim)
+    sums = torch.zeros((*terms.shape[:-1], n // 2 + 2), dtype=wide, device=values.device)
+    return (sums.index_add(-1, bins, terms)[..., :-1] / _counts(n, ndim, str(values.device))).to(values.dtype)
+
+
+@functools.lru_cache(maxsize=8)
+def _counts(n: int, ndim: int, device: str) -> Tensor:
+    """Sum of the weights of every shell."""
+    shells = shell_indices(n, ndim, device).reshape(-1)
+    weights = hermitian_weights(n, device=device).expand((n,) * (ndim - 1) + (-1,)).reshape(-1)
+    return torch.bincount(shells, weights, minlength=n // 2 + 1)[: n // 2 + 1]
 
 
 def radial_expand(profile: Tensor, n: int, ndim: int = 3, outside: float | None = None) -> Tensor:
