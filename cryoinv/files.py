@@ -143,5 +143,8 @@ def _to_disk(path: Path, flags: int) -> None:
     handle = os.open(path, flags)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what is no file on a disk cannot be waited for
+            raise
     finally:
         os.close(handle)
