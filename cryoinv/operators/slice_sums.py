@@ -97,7 +97,8 @@ class CompiledSums:
 
         if self._sums is None:
             channels = 2 if weight is None else 3
-            self._sums = trilinear_numba.accumulators(self._box, channels, data.real.dtype)
+            most = trilinear_numba.parts_for(pixels, self._scale, channels * data.real.dtype.itemsize)
+            self._sums = trilinear_numba.accumulators(self._box, channels, data.real.dtype, most)
         turned = rotations.to(data.real.dtype)
         trilinear_numba.add_slices(self._sums, turned, pixels, self._scale, data, weight)
 

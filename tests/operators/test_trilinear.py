@@ -13,6 +13,7 @@ from cryoinv.operators import (
     slice_sums,
     trilinear,
     trilinear_numba,
+    trilinear_tiles_numba,
 )
 from cryoinv.operators.slice_sums import BufferedSums
 from cryoinv.operators.trilinear import insert_slices, insert_weights, slice_spectrum
@@ -68,6 +69,40 @@ def test_blocks_and_bounded_accumulators_change_nothing(monkeypatch):
     monkeypatch.setattr(trilinear_numba, "_ACCUMULATOR_BYTES", 1)
     torch.testing.assert_close(insert_slices(values, ROTATIONS, pixels, box, 2, compiled=False), whole)
     torch.testing.assert_close(insert_slices(values, ROTATIONS, pixels, box, 2, compiled=True), whole)
+
+
+@pytest.mark.parametrize(("n", "padding"), CASES)
+@pytest.mark.parametrize("tile_bytes", [1, 1 << 10, 1 << 30])
+@pytest.mark.parametrize("sorted_pixels", [1, 100, 1 << 22])
+def test_insertion_by_tiles_is_insertion(n, padding, tile_bytes, sorted_pixels, monkeypatch):
+    _, values, pixels, box = problem(n, padding)
+    axes = torch.as_tensor(Rotation.create_group("O").as_matrix())  # points on planes, and on both ends of axes
+    rotations = torch.cat([ROTATIONS, axes])
+    values = values.repeat(6, 1)[: len(rotations)].contiguous()
+    expected = [insert_slices(values, rotations, pixels, box, padding, compiled=False),
+                insert_weights(values.real.contiguous(), rotations, pixels, box, padding, compiled=False)]
+    for name, value in (("_CACHE_BYTES", 0), ("_TILE_BYTES", tile_bytes), ("_SORTED_PIXELS", sorted_pixels)):
+        monkeypatch.setattr(trilinear_tiles_numba, name, value)
+    assert trilinear_tiles_numba.tiles_for(pixels, padding, 16)
+    found = [insert_slices(values, rotations, pixels, box, padding),
+             insert_weights(values.real.contiguous(), rotations, pixels, box, padding)]
+    torch.testing.assert_close(found, expected)
+    sums = TrilinearInterpolation(n, padding).slice_sums(torch.device("cpu"))
+    sums.add(rotations, pixels, values, values.real.contiguous())
+    torch.testing.assert_close([sums.data(), sums.weight()], expected)
+
+
+def test_insertion_by_tiles_does_not_depend_on_threads():
+    pixels, box = FourierDisc(48).pixels, 96
+    assert trilinear_tiles_numba.tiles_for(pixels, 2, 8)
+    rotations = torch.as_tensor(Rotation.random(40, random_state=0).as_matrix())
+    values = torch.randn(40, len(pixels), dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    one = insert_slices(values, rotations, pixels, box, 2)
+    torch.set_num_threads(2)
+    try:
+        assert all(torch.equal(insert_slices(values, rotations, pixels, box, 2), one) for _ in range(5))
+    finally:
+        torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
