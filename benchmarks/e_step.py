@@ -58,7 +58,7 @@ def seconds(call, images, size):
 def measure(images, rounds):
     """Fastest seconds of the three, and how many scores they gave."""
     likelihood, volume = problem(images)
-    step = likelihood._step(volume)
+    step = likelihood._step(likelihood._prepared(volume))
     grid = step.shared_grid(likelihood.search)
     sums = None
     terms = {}
@@ -101,7 +101,7 @@ def largest_error(images=32):
     found = []
     for dtype, paired in ((torch.float32, True), (torch.float64, False)):
         likelihood, volume = problem(images, dtype)
-        step = likelihood._step(volume)
+        step = likelihood._step(likelihood._prepared(volume))
         grid = (
             step.shared_grid(likelihood.search)
             if paired

@@ -88,7 +88,8 @@ def test_compiled_softmax_agrees_with_torch(offset, monkeypatch):
     volume, images, search, _, noise = problem(dtype=torch.float32)
     volume = volume.float()
     search.log_rotation_prior = search.log_rotation_prior + offset * (np.arange(len(search.rotations)) % 3)
-    step = MarginalLikelihood(images, noise, search, TrilinearInterpolation(9))._step(volume)
+    likelihood = MarginalLikelihood(images, noise, search, TrilinearInterpolation(9))
+    step = likelihood._step(likelihood._prepared(volume))
     terms = image_terms(images, noise, 0, np.array([0, 2, 3, 5]), step.count)
     found = {}
     for name, compiled in (("numba", True), ("torch", False)):

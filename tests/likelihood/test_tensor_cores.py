@@ -55,6 +55,6 @@ def test_tf32_on_a_gpu_changes_posteriors_by_less_than_the_bound():
         ExhaustiveSearch(SO3Grid(1), 1.0),
         TrilinearInterpolation(16),
     )
-    step = likelihood._step(volume)
+    step = likelihood._step(likelihood._prepared(volume))
     grid = step.shared_grid(likelihood.search)
     assert tf32_error(grid, image_terms(images, likelihood.noise, 0, np.arange(8), step.count)) <= MOST_NATS
