@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 
 from cryoinv.errors import InputError
@@ -74,30 +76,44 @@ class FourierDisc:
     def __len__(self) -> int:
         return len(self.index)
 
-    def place(self, values: torch.Tensor, compiled: bool | None = None) -> torch.Tensor:
-        """Half-spectra (m, n, n//2+1) of values (m, P): mates filled in, zero outside the disc."""
+    def place(
+        self, values: torch.Tensor, factors: torch.Tensor | None = None, compiled: bool | None = None
+    ) -> torch.Tensor:
+        """Half-spectra (m, n, n//2+1) of values (m, P) times factors (P,): mates filled in, zero outside the disc."""
         shape = (len(values), self.n, self.n // 2 + 1)
         if _use_compiled(values, compiled):
             from . import pixels_numba
 
-            return pixels_numba.place(values, self._tables, shape[1] * shape[2]).reshape(shape)
+            return pixels_numba.place(values, factors, self._tables, shape[1] * shape[2]).reshape(shape)
+        if factors is not None:
+            values = values * factors.to(values.dtype)
         flat = values.new_zeros(len(values), self.n * (self.n // 2 + 1))
         flat.index_copy_(1, self.index, values).index_copy_(1, self._mates, values[:, self._paired].conj())
         return flat.reshape(shape)
 
-    def collect(self, spectra: torch.Tensor, compiled: bool | None = None) -> torch.Tensor:
-        r"""Weighted values (m, P) of half-spectra (m, n, n//2+1): the adjoint of `place`.
+    def collect(
+        self, spectra: torch.Tensor, factors: torch.Tensor | None = None, compiled: bool | None = None
+    ) -> torch.Tensor:
+        r"""Weighted values (m, P) of half-spectra (m, n, n//2+1): the adjoint of `place` with the same factors.
 
         With P for `place`, c for the result: :math:`\langle P v, y \rangle = \mathrm{Re} \sum_p v_p \bar c_p`.
         """
         flat = spectra.flatten(1)
+        weights = self.weights if factors is None else self.weights * factors.conj()
         if _use_compiled(spectra, compiled):
             from . import pixels_numba
 
-            return pixels_numba.collect(flat, self._tables, self.weights)
+            return pixels_numba.collect(flat, weights, self._tables)
         values = flat.index_select(1, self.index)
         mean = (values[:, self._paired] + flat[:, self._mates].conj()) / 2
-        return values.index_copy_(1, self._paired, mean).mul_(self.weights.to(values.real.dtype))
+        kind = values.dtype if weights.is_complex() else values.real.dtype
+        return values.index_copy_(1, self._paired, mean).mul_(weights.to(kind))
+
+    @cached_property
+    def centring(self) -> torch.Tensor:
+        r"""Factors (P,) :math:`e^{-2\pi i (k_x + k_y) c / n}`, c = n//2, that move pixel 0 to the image's middle."""
+        turns = (self.pixels.sum(1) * (self.n // 2) % self.n).double() / self.n
+        return torch.polar(torch.ones_like(turns), -2 * torch.pi * turns)
 
     @property
     def _tables(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
-from cryoinv.spaces.spectrum import centred_irfft, centred_rfft
+from cryoinv.spaces.spectrum import centred_rfft
 
 from .base import TorchOperator
 from .slice import FourierSlice
 
 __all__ = ["Projection"]
 
-_PART_BYTES = 1 << 22  # of the images worked on at a time: what passes from one step to the next stays in the cache
+_PART_BYTES = 1 << 21  # of the images worked on at a time: what passes from one step to the next stays in the cache
 
 
 class Projection(TorchOperator):
@@ -48,7 +49,8 @@ class Projection(TorchOperator):
         prepared, images = scheme.prepare(x), x.new_empty(self.range.shape)
         for part in self._parts():
             values = scheme.slices(prepared, self.slice.rotations[part], disc.pixels)
-            images[part] = centred_irfft(disc.place(values), disc.n, ndim=2)
+            spectra = disc.place(values, disc.centring)  # instead of rolling the images into place
+            images[part] = torch.fft.irfftn(spectra, s=(disc.n, disc.n), dim=(-2, -1), norm="ortho")
         return images
 
     def apply_adjoint(self, y: Tensor) -> Tensor:
@@ -58,7 +60,8 @@ class Projection(TorchOperator):
             return self.slice.apply_adjoint(centred_rfft(y, ndim=2))
         sums = scheme.slice_sums(y.device)
         for part in self._parts():
-            sums.add(self.slice.rotations[part], disc.pixels, disc.collect(centred_rfft(y[part], ndim=2)))
+            spectra = torch.fft.rfftn(y[part], dim=(-2, -1), norm="ortho")
+            sums.add(self.slice.rotations[part], disc.pixels, disc.collect(spectra, disc.centring))
         total = sums.data()
         return y.new_zeros(self.domain.shape) if total is None else scheme.prepare_adjoint(total)
 

@@ -5,7 +5,7 @@ import torch
 
 from cryoinv.errors import InputError
 from cryoinv.operators.pixels import FourierDisc
-from cryoinv.spaces.spectrum import centred_rfft, frequencies, hermitian_weights, shell_indices
+from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, frequencies, hermitian_weights, shell_indices
 
 
 @pytest.mark.parametrize("n", [7, 8])
@@ -48,10 +48,22 @@ def test_compiled_placing_and_collecting_are_those_of_torch(n, r_max, dtype):
     disc, generator = FourierDisc(n, r_max), torch.Generator().manual_seed(0)
     values = torch.randn(3, len(disc), dtype=dtype, generator=generator)
     spectra = torch.randn(3, n, n // 2 + 1, dtype=dtype, generator=generator)
-    for argument in (values, values.conj(), values[:0]):
-        assert torch.equal(disc.place(argument, compiled=True), disc.place(argument, compiled=False))
-    for argument in (spectra, spectra.conj(), spectra[:0]):
-        torch.testing.assert_close(disc.collect(argument, compiled=True), disc.collect(argument, compiled=False))
+    for factors in (None, disc.centring):
+        for argument in (values, values.conj(), values[:0]):
+            placed = (disc.place(argument, factors, compiled) for compiled in (True, False))
+            torch.testing.assert_close(*placed, rtol=1e-6, atol=1e-7)
+        for argument in (spectra, spectra.conj(), spectra[:0]):
+            torch.testing.assert_close(*(disc.collect(argument, factors, compiled) for compiled in (True, False)))
+
+
+@pytest.mark.parametrize("n", [7, 8])
+def test_centring_puts_the_origin_in_the_middle_of_images(n):
+    disc = FourierDisc(n)
+    values = torch.randn(2, len(disc), dtype=torch.complex128)
+    images = torch.fft.irfft2(disc.place(values, disc.centring), s=(n, n), norm="ortho")
+    torch.testing.assert_close(images, centred_irfft(disc.place(values), n, 2))
+    spectra = torch.fft.rfft2(images, norm="ortho")
+    torch.testing.assert_close(disc.collect(spectra, disc.centring), disc.collect(centred_rfft(images, 2)))
 
 
 def test_placing_and_collecting_keep_gradients():
