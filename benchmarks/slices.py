@@ -9,8 +9,8 @@ all frequencies below Nyquist, and over those of the disc that our images are ma
 
     OMP_NUM_THREADS=2 python benchmarks/slices.py [--rounds 5] [--json]
 
-On a machine that does other work too, add OMP_WAIT_POLICY=PASSIVE: threads that spin while they wait for one that has
-lost its core make short calls many times slower than they are.
+Threads wait without spinning, as under the command line: where the machine does other work too, threads that spin while
+they wait for one that has lost its core make short calls many times slower than they are.
 """
 
 import argparse
@@ -18,9 +18,12 @@ import contextlib
 import importlib
 import importlib.metadata
 import json
+import os
 import statistics
 import tempfile
 import time
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when the libraries load
 
 import finufft
 import numpy as np

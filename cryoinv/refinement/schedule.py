@@ -25,22 +25,22 @@ class Schedule:
     """Sampling of one refinement.
 
     Stages 0 and 1 search all orientations, stage 1 with the significant ones oversampled; stage 2 searches a lattice
-    around each particle's mean pose, scaled to its posterior. An iteration *gains* if the resolution improves by a
-    shell or the poses move, on average, less than 0.9 times as far as in any earlier iteration of the stage. Stage 0
-    ends when the posteriors have become narrow for its grid: the median spread is below 0.6 of a step. Stage 1 ends
-    when fewer than a twentieth of the particles still turn by more than a step of the grid, so that nothing is left for
-    it to find. Both end when an iteration does not gain. The refinement has *converged* when in stage 2 the resolution
-    does not improve by a shell, and the poses either move by less than 0.35 of the posterior's spread or do not settle
-    any more.
+    around each particle's mean pose, scaled to its posterior. An iteration *gains* if the resolution is better by a
+    shell than when it last gained so, or if the poses move, on average, less than 0.9 times as far as in any iteration
+    of the stage since then. Stage 0 ends when the posteriors have become narrow for its grid: the median spread is
+    below 0.6 of a step. Stage 1 ends when fewer than a twentieth of the particles still turn by more than a step of the
+    grid, so that nothing is left for it to find. Both end when an iteration does not gain. The refinement has
+    *converged* when in stage 2 the resolution does not improve by a shell, and the poses either move by less than 0.35
+    of the posterior's spread or do not settle any more.
 
     Parameters
     ----------
     stage : int
         Present stage.
     best_shell : float
-        Best resolution so far, in shells.
+        Resolution when it last gained a shell, in shells.
     smallest_change : float
-        Smallest mean change of orientation of the stage, degrees.
+        Smallest mean change of orientation of the stage since then, degrees.
     iterations_in_stage : int
         Iterations done in the stage.
     converged : bool
@@ -86,8 +86,9 @@ class Schedule:
         """
         change = float(np.mean(changes))
         finer, settling = shell >= self.best_shell + 1, change < 0.9 * self.smallest_change
-        self.best_shell = max(self.best_shell, shell)
-        self.smallest_change = min(self.smallest_change, change)
+        # Gains of less than a shell add up; and after one of more, with more frequencies, poses may move anew.
+        self.best_shell = shell if finer else self.best_shell
+        self.smallest_change = change if finer else min(self.smallest_change, change)
         self.iterations_in_stage += 1
         if self.stage < 2:
             step = global_step_degrees(settings)

@@ -184,6 +184,23 @@ def test_schedule_goes_local_when_nothing_gains_and_ends_when_poses_rest():
     assert schedule.converged
 
 
+def test_gains_of_less_than_a_shell_add_up():
+    settings, schedule = RefinementSettings(), Schedule(2)
+    for shell, change in ((10, 3.0), (10.6, 2.0), (11.2, 1.9)):
+        schedule.advance(settings, shell, changes(change), 2)
+        assert not schedule.converged
+    assert schedule.best_shell == 11.2
+
+
+def test_poses_may_settle_anew_after_a_gain_in_resolution():
+    settings, schedule = RefinementSettings(), Schedule(2)
+    for shell, change in ((10, 1.0), (14, 3.0), (14.9, 2.0)):
+        schedule.advance(settings, shell, changes(change), 2)
+        assert not schedule.converged
+    schedule.advance(settings, 14.9, changes(2.0), 2)
+    assert schedule.converged
+
+
 def test_global_search_is_oversampled_once_posteriors_are_narrow_for_its_grid():
     settings, schedule, poses = RefinementSettings(), Schedule(), Poses(np.eye(3)[None])
     moments = PoseMoments.isotropic(poses, 20.0, 3.0)
