@@ -1,4 +1,4 @@
-"""E-steps over poses of each particle's own: children of a grid's significant poses, or a lattice around one."""
+"""E-step over poses of each particle's own: children of a grid's significant ones."""
 
 from __future__ import annotations
 
@@ -16,17 +16,15 @@ from .grid_summary import NEIGHBOURHOOD
 from .moments import Neighbourhood, moments_of
 from .posterior import PoseWeights
 from .scores import ImageTerms, image_terms, shift_table
-from .search import ExhaustiveSearch, LocalSearch
+from .search import ExhaustiveSearch
 from .statistics import PosteriorSummary
 
 if TYPE_CHECKING:
     from .expectation import Expectation
 
-__all__ = ["local_pass", "oversampled_pass"]
+__all__ = ["oversampled_pass"]
 
 _BLOCK = 32  # images whose candidates are chosen together
-_CACHE_BYTES = 1 << 25  # larger batches wander to memory and back at every step
-_BYTES_PER_PIXEL = 40  # of one orientation: slice, sums, weight and their temporaries
 
 
 def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.ndarray) -> PosteriorSummary:
@@ -56,23 +54,6 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
     return PosteriorSummary.concatenate(summaries)
 
 
-def local_pass(step: Expectation, search: LocalSearch, indices: np.ndarray) -> PosteriorSummary:
-    """Score the lattice around each particle's pose."""
-    summaries = []
-    for group, block in step.images.group_blocks(indices, _BLOCK):
-        terms = image_terms(step.images, step.noise, group, block, step.count)
-        translations = [search.translations_of(i) for i in block]
-        chosen = Candidates(
-            list(search.rotations_of(block)),
-            translations,
-            [shift_table(step.pixels, step.images.n, t, step.images.dtype) for t in translations],
-            [search.log_prior_of(i) for i in block],
-        )
-        cells = search.rotation_cells[block], search.shift_cells[block]
-        summaries.append(_weigh(step, block, terms, chosen, 180.0, cells))
-    return PosteriorSummary.concatenate(summaries)
-
-
 def _weigh(
     step: Expectation,
     block: np.ndarray,
@@ -88,7 +69,7 @@ def _weigh(
     step.accumulator.add_images(terms.group, terms.power, len(block))
     posteriors: list[PoseWeights] = []
     neighbourhoods: list[Neighbourhood] = []
-    for images in chosen.batches(_most_orientations(step)):
+    for images in chosen.batches(step.most_orientations()):
         part, own = terms.take(images), chosen.take(images)
         scores = score_candidates(part, own, step.candidate_slices)
         if step.sums:
@@ -122,12 +103,3 @@ def _best_poses(chosen: Candidates, posteriors: list[PoseWeights]) -> Poses:
         rotations.append(own[orientation])
         translations.append(shifts[translation])
     return Poses(np.stack(rotations), np.stack(translations))
-
-
-def _most_orientations(step: Expectation) -> int:
-    """Orientations whose slices and sums fit into the budget, and into a CPU's cache."""
-    scale = 2 if step.images.dtype == torch.float64 else 1
-    budget = step.memory_bytes // 2
-    if step.images.device.type == "cpu":
-        budget = min(budget, _CACHE_BYTES)
-    return max(1, budget // (step.count * _BYTES_PER_PIXEL * scale))

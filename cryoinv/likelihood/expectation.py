@@ -13,11 +13,12 @@ from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import Interpolation
 
 from .accumulator import SliceAccumulator
-from .candidate_pass import local_pass, oversampled_pass
+from .candidate_pass import oversampled_pass
 from .candidates import Candidates
 from .exhaustive import GridPosterior, GridSums, SharedGrid
 from .grid_summary import NEIGHBOURHOOD, grid_moments, merged_summary
 from .images import FourierImages
+from .local_pass import local_pass
 from .paired_grid import PairedGrid
 from .posterior import PoseWeights
 from .scores import ImageTerms, image_terms
@@ -28,6 +29,8 @@ from .tensor_cores import is_harmless, tf32
 __all__ = ["Expectation"]
 
 _CACHE_BYTES = 1 << 24  # a thread's: tables are gone through several times
+_OWN_CACHE_BYTES = 1 << 25  # of slices of particles' own: larger batches wander to memory and back at every step
+_BYTES_PER_PIXEL = 40  # of one orientation: slice, sums, weight and their temporaries
 
 
 @dataclass
@@ -189,6 +192,14 @@ class Expectation:
         if self.images.device.type == "cpu":
             budget = min(budget, _CACHE_BYTES * torch.get_num_threads())
         return int(np.clip(budget // (scores + shifted), 1, 256))
+
+    def most_orientations(self) -> int:
+        """Orientations of particles' own whose slices and sums fit into half the budget, and into a CPU's cache."""
+        scale = 2 if self.images.dtype == torch.float64 else 1
+        budget = self.memory_bytes // 2
+        if self.images.device.type == "cpu":
+            budget = min(budget, _OWN_CACHE_BYTES)
+        return max(1, budget // (self.count * _BYTES_PER_PIXEL * scale))
 
     def summary(
         self,

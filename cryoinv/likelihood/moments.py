@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from cryoinv.geometry import PointGroup, Poses, exp_rotation, nearest_equivalent, rotation_vectors
 
-__all__ = ["Neighbourhood", "PoseMoments", "moments_of", "square_root"]
+__all__ = ["Neighbourhood", "Neighbourhoods", "PoseMoments", "moments_of", "square_root"]
 
 _RESOLVED = 0.3  # of a grid's step: a spread below it is the grid's, not the posterior's
 
@@ -148,6 +148,53 @@ class Neighbourhood:
         return cls(centre, chosen, translations, weights(near))
 
 
+@dataclass
+class Neighbourhoods:
+    """Posteriors of m particles near their best poses, laid end to end.
+
+    Parameters
+    ----------
+    centres : numpy.ndarray, shape (m, 3, 3)
+        Orientation of each best pose.
+    rotations, rotation_masses, rotation_counts : numpy.ndarray, shapes (N, 3, 3), (N,) and (m,)
+        Orientations near them, their posterior masses, and how many are each particle's.
+    translations, translation_masses, translation_counts : numpy.ndarray, shapes (M, 2), (M,) and (m,)
+        The same of translations, in pixels.
+    """
+
+    centres: np.ndarray
+    rotations: np.ndarray
+    rotation_masses: np.ndarray
+    rotation_counts: np.ndarray
+    translations: np.ndarray
+    translation_masses: np.ndarray
+    translation_counts: np.ndarray
+
+    @classmethod
+    def join(cls, each: list[Neighbourhood]) -> Neighbourhoods:
+        """Lay those of single particles end to end."""
+        return cls(
+            np.stack([near.centre for near in each]),
+            np.concatenate([near.rotations for near in each]),
+            np.concatenate([near.weights.sum(0) for near in each]),
+            np.array([len(near.rotations) for near in each]),
+            np.concatenate([near.translations for near in each]),
+            np.concatenate([near.weights.sum(1) for near in each]),
+            np.array([len(near.translations) for near in each]),
+        )
+
+    def moments(self, cells: tuple[np.ndarray, np.ndarray], pixel_size: float) -> PoseMoments:
+        """Moments of all, as `moments_of` says."""
+        turns = self.rotations @ np.swapaxes(self.centres, -1, -2).repeat(self.rotation_counts, 0)
+        vectors = np.rad2deg(rotation_vectors(turns))
+        mean, rotation_covariance = _moments(self.rotation_masses, self.rotation_counts, vectors, cells[0])
+        shift, shift_covariance = _moments(
+            self.translation_masses, self.translation_counts, self.translations, cells[1]
+        )
+        poses = Poses(exp_rotation(np.deg2rad(mean)) @ self.centres, shift * pixel_size)
+        return PoseMoments(poses, rotation_covariance, shift_covariance * pixel_size**2)
+
+
 def moments_of(
     neighbourhoods: list[Neighbourhood], cells: tuple[np.ndarray, np.ndarray], pixel_size: float
 ) -> PoseMoments:
@@ -166,17 +213,7 @@ def moments_of(
     pixel_size : float
         Å per pixel.
     """
-    turns = np.concatenate([near.rotations @ near.centre.T for near in neighbourhoods])
-    mean, rotation_covariance = _moments(
-        [near.weights.sum(0) for near in neighbourhoods], np.rad2deg(rotation_vectors(turns)), cells[0]
-    )
-    shift, shift_covariance = _moments(
-        [near.weights.sum(1) for near in neighbourhoods],
-        np.concatenate([near.translations for near in neighbourhoods]),
-        cells[1],
-    )
-    rotations = exp_rotation(np.deg2rad(mean)) @ np.stack([near.centre for near in neighbourhoods])
-    return PoseMoments(Poses(rotations, shift * pixel_size), rotation_covariance, shift_covariance * pixel_size**2)
+    return Neighbourhoods.join(neighbourhoods).moments(cells, pixel_size)
 
 
 def square_root(covariance: np.ndarray) -> np.ndarray:
@@ -185,13 +222,14 @@ def square_root(covariance: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(values.clip(min=0))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
 
 
-def _moments(masses: list[np.ndarray], points: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _moments(
+    masses: np.ndarray, counts: np.ndarray, points: np.ndarray, cells: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Means (m, d) and covariances (m, d, d) of runs of points, the latter at least what each cell resolves."""
-    lengths = [len(mass) for mass in masses]
-    starts = np.cumsum([0, *lengths[:-1]])
-    share = np.concatenate([mass / mass.sum() for mass in masses])
+    starts = np.cumsum([0, *counts[:-1]])
+    share = masses / np.add.reduceat(masses, starts).repeat(counts)
     mean = np.add.reduceat(share[:, None] * points, starts)
-    apart = points - mean.repeat(lengths, 0)
+    apart = points - mean.repeat(counts, 0)
     covariance = np.add.reduceat(share[:, None, None] * apart[:, :, None] * apart[:, None, :], starts)
     to_steps = np.linalg.inv(cells)
     steps = to_steps @ covariance @ np.swapaxes(to_steps, -1, -2)

@@ -207,21 +207,31 @@ class LocalSearch:
         vectors = self._directions @ np.swapaxes(self.rotation_cells[indices], -1, -2)
         return exp_rotation(np.deg2rad(vectors)) @ self.centres.rotations[indices][:, None]
 
+    def shifts_of(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Translations (I, T, 2) in pixels around those of particles, and which of them (I, T) are within reach."""
+        centres = self.centres.shifts[indices] / self.pixel_size
+        lengths = np.linalg.norm(centres, axis=1).clip(min=1e-12)
+        centres = centres * np.minimum(1.0, self.max_shift_pixels / lengths)[:, None]
+        shifts = centres[:, None] + self._lattice @ np.swapaxes(self.shift_cells[indices], -1, -2)
+        inside = np.linalg.norm(shifts, axis=2) <= self.max_shift_pixels
+        inside[:, 0] = True  # rounding must not empty the list
+        return shifts, inside
+
     def translations_of(self, particle: int) -> np.ndarray:
         """Translations (T, 2) in pixels looked at for a particle, the centre first."""
-        centre = self.centres.shifts[particle] / self.pixel_size
-        centre = centre * min(1.0, self.max_shift_pixels / max(float(np.hypot(*centre)), 1e-12))
-        shifts = centre + self._lattice @ self.shift_cells[particle].T
-        inside = np.hypot(*shifts.T) <= self.max_shift_pixels
-        inside[0] = True  # rounding must not empty the list
+        shifts, inside = self.shifts_of(np.array([particle]))
         return shifts[inside]
+
+    def log_priors_of(self, indices: np.ndarray) -> np.ndarray:
+        """Logarithm (I,) of the prior mass of each of the poses of particles."""
+        cell = self._mates * np.linalg.det(np.deg2rad(self.rotation_cells[indices])) / _SO3_VOLUME
+        area = np.pi * self.max_shift_pixels**2
+        share = np.linalg.det(self.shift_cells[indices]) / area if area else np.ones(len(cell))
+        return np.log(cell.clip(max=1.0)) + np.log(share.clip(max=1.0))
 
     def log_prior_of(self, particle: int) -> float:
         """Logarithm of the prior mass of each of a particle's poses."""
-        cell = self._mates * np.linalg.det(np.deg2rad(self.rotation_cells[particle])) / _SO3_VOLUME
-        area = np.pi * self.max_shift_pixels**2
-        share = 1.0 if area == 0 else min(1.0, np.linalg.det(self.shift_cells[particle]) / area)
-        return float(np.log(min(1.0, cell)) + np.log(share))
+        return float(self.log_priors_of(np.array([particle]))[0])
 
 
 def _log_prior(given: np.ndarray | None, count: int) -> np.ndarray:
