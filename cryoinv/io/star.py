@@ -176,8 +176,10 @@ def _group_rows(path: Path, particles: "pd.DataFrame", optics: "pd.DataFrame") -
     """Row of the optics table of each particle."""
     import pandas as pd
 
-    if len(optics) == 1 and not ("rlnOpticsGroup" in optics and "rlnOpticsGroup" in particles):
+    if len(optics) == 1 and "rlnOpticsGroup" not in particles:
         return np.zeros(len(particles), dtype=np.int64)
+    if len(optics) == 1 and "rlnOpticsGroup" not in optics:
+        optics = optics.assign(rlnOpticsGroup=1)
     for table, name in ((optics, "optics"), (particles, "particles")):
         if "rlnOpticsGroup" not in table:
             raise InputError(f"{path}: column rlnOpticsGroup is missing in data_{name}")

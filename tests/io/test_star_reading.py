@@ -108,6 +108,14 @@ def test_undefined_and_doubly_defined_optics_groups(tmp_path):
     refuse(tmp_path, {"rlnImageName": names()}, "rlnOpticsGroup is missing in data_particles", two)
 
 
+def test_a_single_optics_group_without_a_number_is_the_first(tmp_path):
+    optics = {key: value for key, value in OPTICS.items() if key != "rlnOpticsGroup"}
+    table = read_particle_table(make_star(tmp_path / "a.star", full_columns(), optics))
+    np.testing.assert_array_equal(table.optics_group, 0)
+    columns = {"rlnImageName": names(), "rlnOpticsGroup": [1, 2, 3, 7]}
+    refuse(tmp_path, columns, r"row 2 is of optics group 2, which is not defined \(only 1\)", optics)
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "abc", "None", "<NA>", "1e999", "1,5"])
 @pytest.mark.parametrize("column", ["rlnDefocusU", "rlnAngleTilt", "rlnOriginXAngst", "rlnRandomSubset"])
 def test_entries_that_are_no_numbers(tmp_path, column, value):
