@@ -32,7 +32,8 @@ def read_star(path: str | os.PathLike[str]) -> "dict[str, pd.DataFrame | dict[st
     -------
     dict
         By block name without ``data_``: a table for a ``loop_``, else a dict of single values. Columns whose
-        label speaks of a name hold text, others numbers where every entry is one.
+        label speaks of a name hold text, and so do those of whole numbers with zeros before them or, where entries
+        are missing, with more digits than a float is written with; others numbers where every entry is one.
 
     Raises
     ------

@@ -132,7 +132,7 @@ SPOILT = {
         lambda d: second_group(d / STAR, 7.5, 20), [STAR, "7 Å in optics group simulated", "7.5 Å in optics group oth"]
     ),
     "two boxes": (lambda d: another_box(d), [STAR, "box sizes differ", "20 pixels", "22 in", "other.mrcs"]),
-    "two boxes in the optics": (lambda d: second_group(d / STAR, 7, 24), [STAR, "[20, 24]", "have 20 pixels"]),
+    "two boxes in the optics": (lambda d: second_group(d / STAR, 7, 24), [STAR, "20, 24", "have 20 pixels"]),
     "huge stack": (lambda d: put(d / STACK, 0, 100000, 100000, 100000), [STACK, "truncated", "100000 x 100000"]),
     "stack of negative size": (lambda d: put(d / STACK, 8, -3), [STACK, "not an MRC", "-3"]),
     "huge reference": (
