@@ -177,12 +177,18 @@ def test_effects_that_are_not_modelled_are_said(tmp_path):
     star = make_star(tmp_path / "a.star", full_columns(), OPTICS | {"rlnBeamTiltX": [0.3], "rlnBeamTiltY": [0]})
     with pytest.warns(InputWarning, match="ignored: rlnBeamTiltX$"):
         read_particle_table(star)
+    lists = {"rlnOddZernike": ["[0,-0.01,0,0]"], "rlnEvenZernike": ["[x]"], "rlnMtfFileName": ["mtf_k3.star"]}
+    with pytest.warns(InputWarning, match="ignored: rlnOddZernike, rlnEvenZernike, rlnMtfFileName$"):
+        read_particle_table(make_star(tmp_path / "a.star", full_columns(), OPTICS | lists))
     identity = {
         "rlnMagMat00": [1],
         "rlnMagMat01": [0],
         "rlnMagMat10": [0],
         "rlnMagMat11": [1],
         "rlnBeamTiltX": [0],
+        "rlnOddZernike": ["[0,0.0,0]"],
+        "rlnEvenZernike": ["[]"],
+        "rlnMtfFileName": ['""'],
     }
     with warnings.catch_warnings():
         warnings.simplefilter("error")
