@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cryoinv.errors import InputError, InputWarning
+from cryoinv.errors import InputError, InputWarning, shortened
 from cryoinv.geometry import Poses
 from cryoinv.io.checks import MOST_DEGREES, check_range
 from cryoinv.io.mrc_header import same_pixel_size, sensible_pixel_size
@@ -39,7 +39,7 @@ def check_particles(stack: "ParticleStack", where: str) -> None:
     if not sensible_pixel_size(stack.pixel_size):
         raise InputError(f"{where}: pixel size {stack.pixel_size:g} Å is none of an image")
     groups, highest = stack.optics, stack.optics_group.max()
-    common_pixel_size([group.pixel_size for group in groups], [group.name for group in groups], where)
+    common_pixel_size([group.pixel_size for group in groups], [shortened(group.name) for group in groups], where)
     if stack.optics_group.min() < 0 or highest >= len(groups):
         raise InputError(f"{where}: optics groups (from 0) go up to {highest} of {len(groups)}")
     if stack.random_subset is not None and not np.isin(stack.random_subset, (1, 2)).all():
@@ -82,14 +82,14 @@ def _check_ctf(defocus: np.ndarray, count: int, groups: Sequence[OpticsGroup], w
     for group in groups:
         if not group.has_ctf:
             raise InputError(
-                f"{where}: particles have a defocus, but optics group {group.name} has not all of rlnVoltage,"
-                " rlnSphericalAberration and rlnAmplitudeContrast"
+                f"{where}: particles have a defocus, but optics group {shortened(group.name)} has not all of"
+                " rlnVoltage, rlnSphericalAberration and rlnAmplitudeContrast"
             )
 
 
 def shared_pixel_size(path: Path, optics: Sequence[OpticsGroup], stacks: Sequence[MrcStack]) -> float:
     """Return the pixel size of the STAR file, or else of the MRC headers; warn where they differ."""
-    stated = [(g.pixel_size, f"optics group {g.name}") for g in optics if not math.isnan(g.pixel_size)]
+    stated = [(g.pixel_size, f"optics group {shortened(g.name)}") for g in optics if not math.isnan(g.pixel_size)]
     headers = [(s.pixel_size, str(s.path)) for s in stacks if s.pixel_size is not None]
     if stated:
         sizes, names = zip(*stated, strict=True)

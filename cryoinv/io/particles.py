@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, shortened
 from cryoinv.geometry import Poses
 from cryoinv.io.checks import first_bad_image
 from cryoinv.io.image_paths import split_image_names
@@ -106,7 +106,7 @@ class ParticleStack:
         if bad is not None:
             position, reason = bad
             row = int(rows[position])
-            raise InputError(f"{self.source.describe(row)} {reason} (particle {self.image_names[row]})")
+            raise InputError(f"{self.source.describe(row)} {reason} (particle {shortened(self.image_names[row])})")
         return images
 
     def image_numbers(self) -> np.ndarray:
@@ -239,7 +239,7 @@ class ParticleStack:
             sizes = set(numbers(table.optics, "rlnImageSize", f"{path}, data_optics"))
             if sizes != {source.n}:
                 listed = ", ".join(f"{size:g}" for size in sorted(sizes))
-                raise InputError(f"{path}: rlnImageSize is {listed} but the images have {source.n} pixels")
+                raise InputError(f"{path}: rlnImageSize is {shortened(listed)} but the images have {source.n} pixels")
         pixel_size = shared_pixel_size(path, optics, source.stacks)
         optics = [replace(g, pixel_size=pixel_size) if math.isnan(g.pixel_size) else g for g in optics]
         stack = cls(

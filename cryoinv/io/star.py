@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryoinv.errors import InputError, InputWarning
+from cryoinv.errors import InputError, InputWarning, shortened
 from cryoinv.geometry import Poses
 from cryoinv.io.checks import MOST_DEGREES, check_range
 from cryoinv.io.optics import split_optics
@@ -171,7 +171,7 @@ def _particles_block(path: Path, blocks: dict[str, Any]) -> "pd.DataFrame":
     names = ["particles"] if "particles" in blocks else list(blocks)
     block = next((blocks[name] for name in names if "rlnImageName" in blocks[name]), None)
     if block is None:
-        listed = ", ".join(f"data_{name}" for name in names)
+        listed = shortened(", ".join(f"data_{name}" for name in names))
         raise InputError(f"{path}: column rlnImageName is missing (looked in {listed}), is it a particle file?")
     table = _as_table(block)
     if table.empty:
@@ -203,7 +203,7 @@ def _group_rows(path: Path, particles: "pd.DataFrame", optics: "pd.DataFrame") -
         row = int(np.argmin(rows))
         listed = ", ".join(f"{number:g}" for number in defined)
         raise InputError(
-            f"{path}: row {row + 1} is of optics group {wanted[row]:g}, which is not defined (only {listed})"
+            f"{path}: row {row + 1} is of optics group {wanted[row]:g}, which is not defined (only {shortened(listed)})"
         )
     return rows.astype(np.int64)
 

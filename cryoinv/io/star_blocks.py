@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryoinv.errors import InputError, InputWarning
+from cryoinv.errors import InputError, InputWarning, shortened
 from cryoinv.files import atomic_path, existing_file
 from cryoinv.io.star_text import parse_star, quoted
 
@@ -150,5 +150,5 @@ def numbers(table: "pd.DataFrame", column: str, where: str) -> np.ndarray:
         row = int(np.argmin(finite))
         found = table[column].iloc[row]
         shown = repr(found) if isinstance(found, str) else str(found)
-        raise InputError(f"{where}: {column} of row {row + 1} is {shown}, expected a finite number")
+        raise InputError(f"{where}: {column} of row {row + 1} is {shortened(shown)}, expected a finite number")
     return values

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,8 +65,8 @@ def parse_star(text: str, where: str) -> "dict[str, pd.DataFrame | dict[str, Any
     for start, stop in zip(heads, [*heads, len(lines)][1:], strict=True):
         name = lines[start].split()[0][len("data_") :]
         if name in blocks:
-            raise _malformed(where, start, f"begins a second block data_{name}")
-        blocks[name] = _block(lines, start, stop, f"data_{name}", where)
+            raise _malformed(where, start, f"begins a second block data_{shortened(name)}")
+        blocks[name] = _block(lines, start, stop, f"data_{shortened(name)}", where)
     return blocks
 
 
@@ -86,7 +86,7 @@ def _block(lines: Sequence[str], head: int, stop: int, name: str, where: str) ->
     while number is not None and lines[number].lstrip().startswith("_"):
         label = lines[number].split()[0][1:]
         if label in labels:
-            raise InputError(f"{where}: column {label} appears twice in block {name} (line {number + 1})")
+            raise InputError(f"{where}: column {shortened(label)} appears twice in block {name} (line {number + 1})")
         labels[label] = None
         number = next(filled, None)
     if not labels:
@@ -102,7 +102,7 @@ def _single_values(lines: Sequence[str], numbers: Sequence[int], name: str, wher
             raise _malformed(where, number, f"of {name} has {len(entries)} entries, expected a label and a value")
         label = entries[0][1:]
         if label in values:
-            raise InputError(f"{where}: column {label} appears twice in block {name} (line {number + 1})")
+            raise InputError(f"{where}: column {shortened(label)} appears twice in block {name} (line {number + 1})")
         values[label] = entries[1] if is_text(label) else _number(entries[1])
     return values
 
@@ -236,10 +236,14 @@ def quoted(entry: str, where: str) -> str:
     ['1@a#1.mrcs', "it's", '"my data"', '""', '"#1""']
     """
     if _CONTROL.search(entry) or "\n" in entry or "\r" in entry:
-        raise InputError(f"{where}: the entry {entry!r} has line ends or control characters, no STAR file can hold it")
+        raise _no_entry(entry, where, "line ends or control characters")
     if not _NEEDS_QUOTES.match(entry):
         return entry
     for mark in "\"'":
         if not re.search(rf"{mark}\s", entry):
             return f"{mark}{entry}{mark}"
-    raise InputError(f"{where}: the entry {entry!r} has both kinds of quote before spaces, no STAR file can hold it")
+    raise _no_entry(entry, where, "both kinds of quote before spaces")
+
+
+def _no_entry(entry: str, where: str, what: str) -> InputError:
+    return InputError(f"{where}: the entry {shortened(repr(entry))} has {what}, no STAR file can hold it")
