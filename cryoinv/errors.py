@@ -1,6 +1,22 @@
 """The errors a user can cause; the command line turns each into one message."""
 
 
+_MOST_CHARACTERS = 200
+
+
+def shortened(text: object) -> str:
+    """Return what a file holds as a message may repeat it: a name of any length within 200 characters.
+
+    Examples
+    --------
+    >>> len(shortened("x" * 10_000)), shortened("000001@a.mrcs")
+    (200, '000001@a.mrcs')
+    """
+    whole = str(text)
+    half = (_MOST_CHARACTERS - 5) // 2
+    return whole if len(whole) <= _MOST_CHARACTERS else f"{whole[: half + 1]} ... {whole[-half:]}"
+
+
 class CryoinvError(Exception):
     """Base of every error whose message alone tells the user what to mend."""
 

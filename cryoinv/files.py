@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,7 +35,7 @@ def existing_file(path: str | os.PathLike[str], kind: str = "file") -> Path:
     Raises
     ------
     InputError
-        If there is no such file, it is a folder, empty or not readable.
+        If there is no such file, it is a folder, a device or a pipe, empty or not readable.
 
     Examples
     --------
@@ -45,8 +46,11 @@ def existing_file(path: str | os.PathLike[str], kind: str = "file") -> Path:
     """
     path = Path(path)
     try:
-        if path.is_dir():
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
             raise InputError(f"{path}: is a folder, expected a {kind}")
+        if not stat.S_ISREG(mode):  # before it is opened: a pipe waits for its writer, a device may have no end
+            raise InputError(f"{path}: is not a regular file, expected a {kind}")
         with path.open("rb") as stream:
             first = stream.read(1)
     except InputError:
@@ -83,7 +87,7 @@ def atomic_path(path: str | os.PathLike[str], size: int | None = None) -> Iterat
     Raises
     ------
     InputError
-        If the folder does not exist, `path` is a folder, or the disk refuses the write.
+        If the folder does not exist, `path` is a folder, a device or a pipe, or the disk refuses the write.
 
     Examples
     --------
@@ -94,11 +98,7 @@ def atomic_path(path: str | os.PathLike[str], size: int | None = None) -> Iterat
     >>> [p.name for p in folder.iterdir()]
     ['note.txt']
     """
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise InputError(f"{path}: cannot be written, there is no folder {target.parent}")
-    if target.is_dir():
-        raise InputError(f"{path}: cannot be written, it is a folder")
+    target = _checked_target(path)
     temporary = target.with_name(f".{secrets.token_hex(_MARK_BYTES)}.{target.name}")
     with _refused_writes(path, temporary, size):
         try:
@@ -109,6 +109,67 @@ def atomic_path(path: str | os.PathLike[str], size: int | None = None) -> Iterat
             temporary.unlink(missing_ok=True)
     with suppress(OSError):  # some systems cannot open a folder; the file itself is safe
         _to_disk(target.parent, os.O_RDONLY)
+
+
+def file_mode(path: str | os.PathLike[str]) -> int | None:
+    """Return the mode of what has a place, links followed, or None if nothing has it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The place.
+
+    Returns
+    -------
+    int or None
+        To be asked by the functions of `stat`.
+
+    Raises
+    ------
+    InputError
+        If the system does not say: the name is too long, or a folder above may not be searched.
+    """
+    try:
+        return os.stat(path).st_mode  # noqa: PTH116 - any path-like
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{str(path)!r}: cannot be used ({reason})") from None
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool | None:
+    """Whether a place is that of a folder; None if nothing has it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The place.
+
+    Returns
+    -------
+    bool or None
+
+    Raises
+    ------
+    InputError
+        If the system does not say.
+    """
+    mode = file_mode(path)
+    return None if mode is None else stat.S_ISDIR(mode)
+
+
+def _checked_target(path: str | os.PathLike[str]) -> Path:
+    """Place that a name leads to; refused in no folder, and where something other than a file would be replaced."""
+    mode = file_mode(path)
+    target = Path(os.path.realpath(path))
+    if not is_folder(target.parent):
+        raise InputError(f"{path}: cannot be written, there is no folder {target.parent}")
+    if mode is not None and stat.S_ISDIR(mode):
+        raise InputError(f"{path}: cannot be written, it is a folder")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise InputError(f"{path}: cannot be written, it is not a regular file")
+    return target
 
 
 @contextmanager
@@ -132,7 +193,8 @@ def remove_temporaries(path: str | os.PathLike[str]) -> None:
     """Remove what killed processes have left of files that were to become `path`."""
     target = Path(os.path.realpath(path))
     name = re.compile(rf"\.[0-9a-f]{{{2 * _MARK_BYTES}}}\." + re.escape(target.name))
-    if target.parent.is_dir():
+    # A folder that may be written but not listed does not say what is left in it.
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
         for found in target.parent.iterdir():
             if name.fullmatch(found.name) and found.is_file():
                 found.unlink(missing_ok=True)

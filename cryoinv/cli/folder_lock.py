@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryoinv.cli.reporting import say
 from cryoinv.errors import InputError
+from cryoinv.files import is_folder
 
 __all__ = ["LOCK", "folder_lock", "refuse_if_locked"]
 
@@ -21,7 +22,7 @@ _PATIENCE = 0.2  # seconds, in which a run that has just ended may have its lock
 
 def refuse_if_locked(folder: Path) -> None:
     """Raise an `InputError` that names the run that holds the folder, if there is one."""
-    if (folder / LOCK).is_file():
+    if is_folder(folder / LOCK) is False:
         with folder_lock(folder):
             pass
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryoinv.errors import InputError
+from cryoinv.files import is_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,9 +84,9 @@ def check_output_places(folder: Path, names: Iterable[str]) -> None:
     """Refuse an output folder in which a folder has the place of a file to be written, or the reverse."""
     for name in names:
         place = folder / name
-        if place.is_dir():
+        if is_folder(place):
             raise InputError(f"{place}: is a folder, where a file is to be written; choose another output folder")
-        if place.parent.exists() and not place.parent.is_dir():
+        if is_folder(place.parent) is False:
             raise InputError(f"{place.parent}: is a file, where a folder is to be made; choose another output folder")
 
 
@@ -94,10 +95,18 @@ def check_output_folder(folder: Path, allowed_if_not_empty: bool, advice: str) -
 
     Nothing is made or changed.
     """
-    if folder.exists() and not folder.is_dir():
+    there = is_folder(folder)
+    if there is False:
         raise InputError(f"{folder}: is a file, expected a folder for the output")
-    if folder.is_dir() and not allowed_if_not_empty and any(folder.iterdir()):
+    if there and not allowed_if_not_empty and _holds_something(folder):
         raise InputError(f"{folder}: the output folder is not empty; {advice}")
-    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+    nearest = next(place for place in (folder, *folder.absolute().parents) if is_folder(place) is not None)
+    if not is_folder(nearest) or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: the output folder cannot be written, {nearest} does not allow it")
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: the output folder cannot be listed ({error.strerror})") from None

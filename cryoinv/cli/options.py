@@ -15,7 +15,11 @@ AllowDuplicates = Annotated[
     typer.Option("--allow-duplicates", help="Take rows with the same image (symmetry expansion), into the same half."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes the first GPU if there is one.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads, of each process; all cores if not given.")]
+# More than this is a slip, and past what the numerical libraries can start or even count.
+_MOST_THREADS = 1024
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=_MOST_THREADS, help="CPU threads, of each process; all cores if not given.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 Symmetry = Annotated[str, typer.Option(help="Point group: C<n>, D<n>, T, O, I or I1 to I4.")]
 NoCtf = Annotated[bool, typer.Option("--no-ctf", help="Leave out the CTF even where defocus is known.")]

@@ -4,9 +4,13 @@ import numpy as np
 
 from cryoinv.errors import InputError
 
+# Sums over a box of squares of larger values overflow single precision.
+LARGEST_VALUE = 1e15
+MOST_DEGREES = 1e5
+
 
 def first_bad_image(images: np.ndarray) -> tuple[int, str] | None:
-    """Find the first image that is not finite or is constant.
+    """Find the first image that is not finite, is constant or has values too large to be squared and summed.
 
     Parameters
     ----------
@@ -27,7 +31,7 @@ def first_bad_image(images: np.ndarray) -> tuple[int, str] | None:
     with np.errstate(invalid="ignore"):
         low, high = flat.min(axis=1, initial=np.inf), flat.max(axis=1, initial=-np.inf)
     # Written so that NaN, which compares false to everything, counts as bad.
-    sound = (high > low) & np.isfinite(low) & np.isfinite(high)
+    sound = (high > low) & (high <= LARGEST_VALUE) & (low >= -LARGEST_VALUE)
     if sound.all():
         return None
     row = int(np.argmin(sound))
@@ -35,6 +39,8 @@ def first_bad_image(images: np.ndarray) -> tuple[int, str] | None:
         return row, "contains NaN"
     if np.isinf(flat[row]).any():
         return row, "contains Inf"
+    if high[row] > low[row]:
+        return row, f"has values from {low[row]:g} to {high[row]:g}, expected none beyond {LARGEST_VALUE:g}"
     return row, f"is constant (every pixel is {low[row]:g})"
 
 
@@ -46,7 +52,7 @@ def check_cubic(shape: tuple[int, ...], name: str) -> None:
 
 
 def check_volume(volume: np.ndarray, name: str, cubic: bool = True) -> None:
-    """Refuse a volume that is not finite, all zero or, where it must be, not a cube.
+    """Refuse a volume that is not finite, all zero, of senseless size or, where it must be, not a cube.
 
     Parameters
     ----------
@@ -72,6 +78,8 @@ def check_volume(volume: np.ndarray, name: str, cubic: bool = True) -> None:
         raise InputError(f"{name}: the volume contains {kind} ({count} of {volume.size} voxels not finite)")
     if low == high == 0:
         raise InputError(f"{name}: the volume is zero everywhere")
+    if max(-low, high) > LARGEST_VALUE:
+        raise InputError(f"{name}: values from {low:g} to {high:g}, expected none beyond {LARGEST_VALUE:g}")
 
 
 def check_varies(volume: np.ndarray, name: str) -> None:
@@ -91,3 +99,35 @@ def check_varies(volume: np.ndarray, name: str) -> None:
     """
     if volume.min() == volume.max():
         raise InputError(f"{name}: the map is constant, every voxel is {volume.min():g}")
+
+
+def check_range(values: np.ndarray, low: float, high: float, name: str, where: str) -> None:
+    """Refuse numbers outside of a range; the message counts rows from 1.
+
+    Parameters
+    ----------
+    values : ndarray, shape (m,)
+        One number a row.
+    low, high : float
+        Least and largest that may be.
+    name : str
+        What they are, with the unit.
+    where : str
+        File, for the message.
+
+    Raises
+    ------
+    InputError
+        If one is outside.
+
+    Examples
+    --------
+    >>> check_range(np.array([1.0, 1e300]), 0, 360, "angle (degrees)", "a.star")
+    Traceback (most recent call last):
+    ...
+    cryoinv.errors.InputError: a.star: angle (degrees) of row 2 is 1e+300, expected 0 to 360
+    """
+    inside = (values >= low) & (values <= high)
+    if not inside.all():
+        row = int(np.argmin(inside))
+        raise InputError(f"{where}: {name} of row {row + 1} is {values[row]:g}, expected {low:g} to {high:g}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,8 +67,9 @@ def split_image_names(names: "pd.Series | np.ndarray", where: str) -> ImageNames
     wrong = ~((numbers >= 1) & (numbers == np.floor(numbers)) & (numbers < 2**53)) | empty
     if wrong.any():
         row = int(np.argmax(wrong))
+        name = shortened(repr(given[row]))
         raise InputError(
-            f"{where}: image name {given[row]!r} of row {row + 1} is not 'index@file' with the index from 1"
+            f"{where}: image name {name} of row {row + 1} is not 'index@file' with the index from 1"
         )
     codes: dict[str, int] = {}
     file_index = np.array([codes.setdefault(file, len(codes)) for file in files], dtype=np.int64)
@@ -152,9 +153,10 @@ def find_image_files(names: ImageNames, star: Path) -> list[Path]:
         missing = found.index(None)
         row = int(np.argmax(names.file_index == missing))
         others = found.count(None) - 1
+        name = shortened(repr(names.files[missing]))
         more = f" (and {others} more stacks are missing)" if others else ""
         raise InputError(
-            f"{star}: there is no stack {names.files[missing]!r}, named in row {row + 1}; looked in {folder},"
+            f"{star}: there is no stack {name}, named in row {row + 1}; looked in {folder},"
             f" its parents and {Path.cwd()}{more}"
         )
     return [path for path in found if path is not None]

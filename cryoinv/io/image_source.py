@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -79,8 +79,19 @@ class FileImages:
         return f"{self.stacks[self.file_index[index]].path}: image {self.sections[index] + 1}"
 
     def keys(self) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """Return real paths of the stacks, the stack of each image and its section."""
-        return [os.path.realpath(stack.path) for stack in self.stacks], self.file_index, self.sections
+        """Return real paths of the stacks, the stack of each image and its section; of a file's several names one."""
+        names = [os.path.realpath(stack.path) for stack in self.stacks]
+        first: dict[Any, str] = {}
+        return [first.setdefault(_identity(name), name) for name in names], self.file_index, self.sections
+
+
+def _identity(path: str) -> Any:
+    """What hard links to a file share: device and inode, or the path where the system does not say."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - of a string
+    except OSError:
+        return path
+    return (status.st_dev, status.st_ino) if status.st_ino else path
 
 
 @dataclass(frozen=True, eq=False)

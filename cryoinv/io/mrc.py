@@ -15,9 +15,12 @@ from cryoinv.io.checks import check_cubic, check_volume
 from cryoinv.io.mrc_header import (
     BROKEN_GZIP,
     HEADER_BYTES,
+    LARGEST_PIXEL,
+    SMALLEST_PIXEL,
     make_header,
     open_plain,
     read_header,
+    sensible_pixel_size,
     too_short,
 )
 
@@ -44,9 +47,10 @@ def read_array(path: str | os.PathLike[str], cubic: bool = False) -> tuple[np.nd
     Raises
     ------
     InputError
-        If the file is missing, empty, truncated or no MRC file.
+        If the file is missing, empty, truncated or no MRC file, holds several volumes, or its voxels are no cubes.
     """
     header = read_header(path)
+    voxel_size = header.voxel_size
     if cubic:
         check_cubic(header.shape, str(path))
     with open_plain(header.path, header.compressed) as stream:
@@ -67,7 +71,7 @@ def read_array(path: str | os.PathLike[str], cubic: bool = False) -> tuple[np.nd
         raise InputError(f"{path}: the MRC header orders its axes {header.axes}, not 1, 2, 3 somehow")
     sections_rows_columns = header.axes[::-1]
     array = stored.transpose([sections_rows_columns.index(axis) for axis in (3, 2, 1)])
-    return np.ascontiguousarray(array), header.pixel_size
+    return np.ascontiguousarray(array), voxel_size
 
 
 def _read_bytes(stream: IO[bytes], count: int) -> bytearray:
@@ -105,7 +109,7 @@ def read_volume(
     ------
     InputError
         If the file cannot be read, or the volume is not cubic, contains NaN or Inf, is zero everywhere, or
-        its pixel size is neither given nor in the header.
+        its pixel size is neither given nor in the header, or the one given is none.
 
     Examples
     --------
@@ -116,12 +120,21 @@ def read_volume(
     >>> volume.shape, volume.dtype, pixel_size
     ((4, 4, 4), dtype('float32'), 1.5)
     """
+    if pixel_size is not None:
+        _check_pixel_size(pixel_size, str(path))
     volume, stated = read_array(path, cubic)
     check_volume(volume, str(path), cubic=False)
     size = stated if pixel_size is None else pixel_size
     if size is None:
         raise InputError(f"{path}: the MRC header states no pixel size and none was given")
     return volume, float(size)
+
+
+def _check_pixel_size(pixel_size: float, where: str) -> None:
+    if not sensible_pixel_size(pixel_size):
+        raise InputError(
+            f"{where}: the pixel size given is {pixel_size:g} Å, expected {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g}"
+        )
 
 
 def write_volume(path: str | os.PathLike[str], volume: ArrayLike, pixel_size: float) -> None:
@@ -139,8 +152,9 @@ def write_volume(path: str | os.PathLike[str], volume: ArrayLike, pixel_size: fl
     Raises
     ------
     InputError
-        If the values are not finite or not three-dimensional, or the file cannot be written.
+        If the values are not finite or not three-dimensional, the pixel size is none, or the file cannot be written.
     """
+    _check_pixel_size(pixel_size, str(path))
     values = np.ascontiguousarray(np.asarray(volume), dtype=np.float32)
     if values.ndim != 3 or not values.size or not np.isfinite(values).all():
         raise InputError(f"{path}: not written, the values of shape {values.shape} are not a finite volume")
@@ -184,8 +198,9 @@ class StackWriter(AbstractContextManager["StackWriter"]):
     def __init__(self, path: str | os.PathLike[str], count: int, n: int, pixel_size: float, dtype: str = "float32"):
         if dtype not in ("float32", "float16"):
             raise InputError(f"{path}: a stack is written as float32 or float16, not {dtype}")
-        if count < 1 or n < 1 or not pixel_size > 0:
-            raise InputError(f"{path}: cannot hold {count} images of {n} pixels of {pixel_size} Å")
+        if count < 1 or n < 1:
+            raise InputError(f"{path}: cannot hold {count} images of {n} pixels")
+        _check_pixel_size(pixel_size, str(path))
         self.path = path
         self.shape = (count, n, n)
         self.pixel_size = pixel_size

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import struct
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -25,6 +26,12 @@ _GZIP_MOST = 1040
 # Real maps shrink to no less than a tenth and masks to a few hundredths: what claims more is not taken on trust
 # once it would fill the memory.
 _GZIP_LARGE_BYTES, _GZIP_PLAUSIBLE = 1 << 30, 100
+# No microscope's or map's voxel is outside; the header of a file that says so is not believed.
+SMALLEST_PIXEL, LARGEST_PIXEL = 0.005, 2000.0  # Å
+_RIGHT_ANGLE_WITHIN = 0.1  # degrees
+_VOLUME_STACKS = range(401, 631)  # space groups
+# IMOD's mark and its flags, of which the first says that bytes are signed.
+_IMOD_STAMP, _IMOD_PLACE, _IMOD_SIGNED = 1146047817, 152, 1
 BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
@@ -43,7 +50,13 @@ class MrcHeader:
     offset : int
         Bytes before the first value.
     voxel : tuple of float
-        Voxel edges along (x, y, z) in Å; 0 where the header states none.
+        Voxel edges along (x, y, z) in Å; 0 where the header states none, or a senseless one.
+    angles : tuple of float
+        Angles of the cell in degrees.
+    space_group : int
+        0 for a stack of images, 1 for a volume (and, by many programs, for a stack too), 401 on for volumes in a row.
+    depth : int
+        Sections of one volume, or 1 for images.
     axes : tuple of int
         Which axis (1 = x, 2 = y, 3 = z) the columns, rows and sections are.
     compressed : bool
@@ -57,6 +70,9 @@ class MrcHeader:
     dtype: np.dtype[Any]
     offset: int
     voxel: tuple[float, float, float]
+    angles: tuple[float, float, float]
+    space_group: int
+    depth: int
     axes: tuple[int, int, int]
     compressed: bool
     version: tuple[int, int, int]
@@ -76,6 +92,41 @@ class MrcHeader:
         if not same_pixel_size(x, y):
             raise InputError(f"{self.path}: pixels are not square, {x:.4g} x {y:.4g} Å in the MRC header")
         return x
+
+    @property
+    def voxel_size(self) -> float | None:
+        """Edge of a volume's voxels in Å; None where the header states none.
+
+        Raises
+        ------
+        InputError
+            If the voxels are no cubes, or the file holds several volumes.
+        """
+        if self.space_group == 0 and self.depth <= 1:  # images: the third axis is none of space
+            return self.pixel_size
+        if self.space_group in _VOLUME_STACKS and self.depth != self.shape[0]:
+            raise InputError(
+                f"{self.path}: a stack of volumes, {self.shape[0]} sections of which {self.depth} make one (space group"
+                f" {self.space_group} in the MRC header), expected one volume"
+            )
+        if any(self.angles) and not all(abs(angle - 90) < _RIGHT_ANGLE_WITHIN for angle in self.angles):
+            listed = ", ".join(f"{angle:g}" for angle in self.angles)
+            raise InputError(f"{self.path}: the cell's angles are {listed} degrees in the MRC header, expected 90")
+        x, z = self.pixel_size, self.voxel[2]
+        if x is not None and z > 0 and not same_pixel_size(x, z):
+            raise InputError(f"{self.path}: voxels are no cubes, {x:.4g} Å in x but {z:.4g} Å in z in the MRC header")
+        return x
+
+
+def sensible_pixel_size(size: float) -> bool:
+    """Whether a number may be a pixel size in Å: finite, positive, and neither too small nor too large.
+
+    Examples
+    --------
+    >>> [sensible_pixel_size(size) for size in (1.06, 0.0, float("nan"), 1e30)]
+    [True, False, False, False]
+    """
+    return SMALLEST_PIXEL <= size <= LARGEST_PIXEL
 
 
 def same_pixel_size(a: float, b: float) -> bool:
@@ -153,11 +204,12 @@ def _parse(path: Path, raw: bytes, compressed: bool, version: tuple[int, int, in
         raise InputError(f"{path}: MRC mode {mode} is not supported, expected {_MODE_NAMES}")
     grid = [int(fields[name]) for name in ("mx", "my", "mz")]
     cell = [float(fields["cella"][axis]) for axis in "xyz"]
-    voxel = [
-        length / count if count > 0 and np.isfinite(length) else 0.0 for length, count in zip(cell, grid, strict=True)
-    ]
+    edges = [length / count if count > 0 else 0.0 for length, count in zip(cell, grid, strict=True)]
+    voxel = [edge if sensible_pixel_size(edge) else 0.0 for edge in edges]
+    angles = [float(fields["cellb"][name]) for name in ("alpha", "beta", "gamma")]
     axes = tuple(int(fields[name]) for name in ("mapc", "mapr", "maps"))
-    dtype = np.dtype(dtype_from_mode(mode))
+    kind: Any = np.uint8 if mode == 0 and _bytes_are_unsigned(raw, order) else dtype_from_mode(mode)
+    dtype = np.dtype(kind)
     native = dtype.newbyteorder(order).isnative
     return MrcHeader(
         path=path,
@@ -165,10 +217,19 @@ def _parse(path: Path, raw: bytes, compressed: bool, version: tuple[int, int, in
         dtype=dtype if native else dtype.newbyteorder(order),
         offset=HEADER_BYTES + extended,
         voxel=(voxel[0], voxel[1], voxel[2]),
+        angles=(angles[0], angles[1], angles[2]),
+        space_group=int(fields["ispg"]),
+        depth=grid[2],
         axes=(1, 2, 3) if axes == (0, 0, 0) else cast(tuple[int, int, int], axes),
         compressed=compressed,
         version=version,
     )
+
+
+def _bytes_are_unsigned(raw: bytes, order: str) -> bool:
+    """Whether IMOD wrote the file without saying that its bytes are signed, as those of other programs are."""
+    stamp, flags = struct.unpack_from(f"{order}2i", raw, _IMOD_PLACE)
+    return stamp == _IMOD_STAMP and not flags & _IMOD_SIGNED
 
 
 def _fields_in_byte_order(raw: bytes) -> tuple[np.void, str]:

@@ -33,6 +33,8 @@ class MrcStack:
             raise InputError(f"{header.path}: a gzipped stack cannot be read image by image; unpack it first")
         if rows != columns:
             raise InputError(f"{header.path}: images are not square, {columns} x {rows} pixels")
+        if header.axes != (1, 2, 3):  # images would be transposed, or rows of different ones
+            raise InputError(f"{header.path}: axes of a stack are {header.axes} in the MRC header, expected (1, 2, 3)")
         self.header = header
         self.path = header.path
         self.shape = header.shape
@@ -139,7 +141,8 @@ def open_stack(path: str | os.PathLike[str]) -> MrcStack:
     Raises
     ------
     InputError
-        If the file is missing, empty, truncated, compressed, no MRC file, or its images are not square.
+        If the file is missing, empty, truncated, compressed, no MRC file, or its images are not square or
+        its axes in another order than x, y, image.
 
     Examples
     --------

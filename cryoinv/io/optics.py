@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cryoinv.errors import InputError
-from cryoinv.io.mrc_header import same_pixel_size
+from cryoinv.errors import InputError, shortened
+from cryoinv.io.mrc_header import same_pixel_size, sensible_pixel_size
 from cryoinv.io.star_blocks import numbers
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _COLUMNS = {
 # RELION refuses an optics table without these columns, even where no particle has a defocus and it uses none.
 _WITHOUT_CTF = {"voltage": 300.0, "spherical_aberration": 2.7, "amplitude_contrast": 0.1}
 _MICROMETRE = 1e4  # Å
+_LARGEST_ABERRATION = 100.0  # mm
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,18 @@ class OpticsGroup:
     amplitude_contrast: float | None = None
 
     def __post_init__(self) -> None:
+        group = f"optics group {shortened(self.name)}"
         if self.pixel_size <= 0:
-            raise InputError(f"optics group {self.name}: pixel size {self.pixel_size} Å is not positive")
+            raise InputError(f"{group}: pixel size {self.pixel_size} Å is not positive")
+        if not math.isnan(self.pixel_size) and not sensible_pixel_size(self.pixel_size):
+            raise InputError(f"{group}: pixel size {self.pixel_size:g} Å is none of an image")
         if self.voltage is not None and not 1 <= self.voltage <= 5000:
-            raise InputError(f"optics group {self.name}: voltage {self.voltage} is none in kV")
+            raise InputError(f"{group}: voltage {self.voltage} is none in kV")
+        if self.spherical_aberration is not None and not abs(self.spherical_aberration) <= _LARGEST_ABERRATION:
+            raise InputError(f"{group}: spherical aberration {self.spherical_aberration:g} is none in mm")
         if self.amplitude_contrast is not None and not 0 <= self.amplitude_contrast <= 1:
             contrast = self.amplitude_contrast
-            raise InputError(f"optics group {self.name}: amplitude contrast {contrast} is not between 0 and 1")
+            raise InputError(f"{group}: amplitude contrast {contrast} is not between 0 and 1")
 
     @property
     def has_ctf(self) -> bool:

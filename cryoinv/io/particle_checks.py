@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cryoinv.errors import InputError, InputWarning
+from cryoinv.errors import InputError, InputWarning, shortened
 from cryoinv.geometry import Poses
-from cryoinv.io.mrc_header import same_pixel_size
+from cryoinv.io.checks import MOST_DEGREES, check_range
+from cryoinv.io.mrc_header import same_pixel_size, sensible_pixel_size
 from cryoinv.io.mrc_stack import MrcStack
 from cryoinv.io.optics import OpticsGroup, common_pixel_size
+
+_LARGEST_DEFOCUS = 1e6  # Å: 100 µm
+_LARGEST_B_FACTOR = 1e5  # Å²
+_MOST_AMPLIFIED = 20.0  # natural logarithm of what a negative B-factor does to the highest frequency
 
 if TYPE_CHECKING:
     from cryoinv.io.particles import ParticleStack
@@ -31,14 +36,35 @@ def check_particles(stack: "ParticleStack", where: str) -> None:
             raise InputError(f"{where}: {field.name} contains NaN or Inf")
     if not stack.pixel_size > 0:
         raise InputError(f"{where}: pixel size {stack.pixel_size} Å is not positive")
+    if not sensible_pixel_size(stack.pixel_size):
+        raise InputError(f"{where}: pixel size {stack.pixel_size:g} Å is none of an image")
     groups, highest = stack.optics, stack.optics_group.max()
-    common_pixel_size([group.pixel_size for group in groups], [group.name for group in groups], where)
+    common_pixel_size([group.pixel_size for group in groups], [shortened(group.name) for group in groups], where)
     if stack.optics_group.min() < 0 or highest >= len(groups):
         raise InputError(f"{where}: optics groups (from 0) go up to {highest} of {len(groups)}")
     if stack.random_subset is not None and not np.isin(stack.random_subset, (1, 2)).all():
         raise InputError(f"{where}: a half-set is neither 1 nor 2")
     if stack.defocus is not None:
         _check_ctf(stack.defocus, count, groups, where)
+    _check_values(stack, where)
+
+
+def _check_values(stack: "ParticleStack", where: str) -> None:
+    """Refuse numbers that are finite but none of a particle: they would end as NaN, or as a map of nothing."""
+    box = stack.n * stack.pixel_size
+    if stack.poses is not None:
+        for axis, shifts in zip("xy", stack.poses.shifts.T, strict=True):
+            check_range(shifts, -box, box, f"shift in {axis} (Å, minus the origin)", where)
+    if stack.defocus is not None:
+        for name, values in zip("UV", stack.defocus.T[:2], strict=True):
+            check_range(values, -_LARGEST_DEFOCUS, _LARGEST_DEFOCUS, f"defocus {name} (Å)", where)
+        check_range(stack.defocus[:, 2], -MOST_DEGREES, MOST_DEGREES, "defocus angle (degrees)", where)
+    if stack.phase_shift is not None:
+        check_range(stack.phase_shift, -MOST_DEGREES, MOST_DEGREES, "phase shift (degrees)", where)
+    if stack.ctf_bfactor is not None:
+        # exp(-B/4 s^2) at s = 1/(2 pixel size)
+        least = -_MOST_AMPLIFIED * 16 * stack.pixel_size**2
+        check_range(stack.ctf_bfactor, least, _LARGEST_B_FACTOR, "B-factor of the CTF (Å²)", where)
 
 
 def checked_poses(stack: "ParticleStack", where: str) -> Poses:
@@ -56,14 +82,14 @@ def _check_ctf(defocus: np.ndarray, count: int, groups: Sequence[OpticsGroup], w
     for group in groups:
         if not group.has_ctf:
             raise InputError(
-                f"{where}: particles have a defocus, but optics group {group.name} has not all of rlnVoltage,"
-                " rlnSphericalAberration and rlnAmplitudeContrast"
+                f"{where}: particles have a defocus, but optics group {shortened(group.name)} has not all of"
+                " rlnVoltage, rlnSphericalAberration and rlnAmplitudeContrast"
             )
 
 
 def shared_pixel_size(path: Path, optics: Sequence[OpticsGroup], stacks: Sequence[MrcStack]) -> float:
     """Return the pixel size of the STAR file, or else of the MRC headers; warn where they differ."""
-    stated = [(g.pixel_size, f"optics group {g.name}") for g in optics if not math.isnan(g.pixel_size)]
+    stated = [(g.pixel_size, f"optics group {shortened(g.name)}") for g in optics if not math.isnan(g.pixel_size)]
     headers = [(s.pixel_size, str(s.path)) for s in stacks if s.pixel_size is not None]
     if stated:
         sizes, names = zip(*stated, strict=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, shortened
 from cryoinv.geometry import Poses
 from cryoinv.io.checks import first_bad_image
 from cryoinv.io.image_paths import split_image_names
@@ -18,6 +18,7 @@ from cryoinv.io.image_source import ArrayImages, ImageSource, number_images, ope
 from cryoinv.io.optics import OpticsGroup, groups_from_table
 from cryoinv.io.particle_checks import check_particles, shared_pixel_size
 from cryoinv.io.star import ParticleTable, read_particle_table
+from cryoinv.io.star_blocks import numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ class ParticleStack:
         if bad is not None:
             position, reason = bad
             row = int(rows[position])
-            raise InputError(f"{self.source.describe(row)} {reason} (particle {self.image_names[row]})")
+            raise InputError(f"{self.source.describe(row)} {reason} (particle {shortened(self.image_names[row])})")
         return images
 
     def image_numbers(self) -> np.ndarray:
@@ -234,9 +235,11 @@ class ParticleStack:
         names = table.particles["rlnImageName"]
         source = open_images(split_image_names(names, str(path)), path, allow_duplicates)
         optics = groups_from_table(table.optics, f"{path}, data_optics")
-        if "rlnImageSize" in table.optics and not (table.optics["rlnImageSize"] == source.n).all():
-            sizes = sorted(set(table.optics["rlnImageSize"]))
-            raise InputError(f"{path}: rlnImageSize is {sizes} but the images have {source.n} pixels")
+        if "rlnImageSize" in table.optics:
+            sizes = set(numbers(table.optics, "rlnImageSize", f"{path}, data_optics"))
+            if sizes != {source.n}:
+                listed = ", ".join(f"{size:g}" for size in sorted(sizes))
+                raise InputError(f"{path}: rlnImageSize is {shortened(listed)} but the images have {source.n} pixels")
         pixel_size = shared_pixel_size(path, optics, source.stacks)
         optics = [replace(g, pixel_size=pixel_size) if math.isnan(g.pixel_size) else g for g in optics]
         stack = cls(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryoinv.errors import InputError, InputWarning
+from cryoinv.errors import InputError, InputWarning, shortened
 from cryoinv.geometry import Poses
+from cryoinv.io.checks import MOST_DEGREES, check_range
 from cryoinv.io.optics import split_optics
 from cryoinv.io.star_blocks import numbers, read_star
 
@@ -21,6 +22,11 @@ _NOT_MODELLED = {
     "rlnBeamTiltX": 0.0, "rlnBeamTiltY": 0.0, "rlnCtfScalefactor": 1.0,
     "rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0,
 }  # fmt: skip
+# The same, but lists of coefficients, [0,0,...], and a file's name.
+_ABERRATIONS = ("rlnOddZernike", "rlnEvenZernike")
+_DETECTOR = "rlnMtfFileName"
+_NO_NAME = ("", "None", "none", "null", "nan")
+_MOST_PIXELS = 1e6  # no image is as wide
 _CHANGES_THE_MODEL = {
     "rlnCtfDataAreCtfPremultiplied": (0, "the images are premultiplied by the CTF"),
     "rlnCtfDataArePhaseFlipped": (0, "the images are phase-flipped"),
@@ -73,12 +79,16 @@ class ParticleTable:
         Poses or None
             Shifts are minus the origins, and zero where the file has none.
         """
-        angles = [self.column(f"rlnAngle{name}") for name in ("Rot", "Tilt", "Psi")]
+        labels = [f"rlnAngle{name}" for name in ("Rot", "Tilt", "Psi")]
+        angles = [self.column(label) for label in labels]
         if any(angle is None for angle in angles):
             return None
+        for label, values in zip(labels, angles, strict=True):
+            check_range(values, -MOST_DEGREES, MOST_DEGREES, label, str(self.path))
         origins = []
         for axis in "XY":
             pixels = self.column(f"rlnOrigin{axis}", np.zeros(len(self)))
+            check_range(pixels, -_MOST_PIXELS, _MOST_PIXELS, f"rlnOrigin{axis}", str(self.path))
             origins.append(self.column(f"rlnOrigin{axis}Angst", pixels * pixel_size))
         return Poses.from_relion(*angles, *origins)
 
@@ -161,7 +171,7 @@ def _particles_block(path: Path, blocks: dict[str, Any]) -> "pd.DataFrame":
     names = ["particles"] if "particles" in blocks else list(blocks)
     block = next((blocks[name] for name in names if "rlnImageName" in blocks[name]), None)
     if block is None:
-        listed = ", ".join(f"data_{name}" for name in names)
+        listed = shortened(", ".join(f"data_{name}" for name in names))
         raise InputError(f"{path}: column rlnImageName is missing (looked in {listed}), is it a particle file?")
     table = _as_table(block)
     if table.empty:
@@ -176,8 +186,10 @@ def _group_rows(path: Path, particles: "pd.DataFrame", optics: "pd.DataFrame") -
     """Row of the optics table of each particle."""
     import pandas as pd
 
-    if len(optics) == 1 and not ("rlnOpticsGroup" in optics and "rlnOpticsGroup" in particles):
+    if len(optics) == 1 and "rlnOpticsGroup" not in particles:
         return np.zeros(len(particles), dtype=np.int64)
+    if len(optics) == 1 and "rlnOpticsGroup" not in optics:
+        optics = optics.assign(rlnOpticsGroup=1)
     for table, name in ((optics, "optics"), (particles, "particles")):
         if "rlnOpticsGroup" not in table:
             raise InputError(f"{path}: column rlnOpticsGroup is missing in data_{name}")
@@ -191,7 +203,7 @@ def _group_rows(path: Path, particles: "pd.DataFrame", optics: "pd.DataFrame") -
         row = int(np.argmin(rows))
         listed = ", ".join(f"{number:g}" for number in defined)
         raise InputError(
-            f"{path}: row {row + 1} is of optics group {wanted[row]:g}, which is not defined (only {listed})"
+            f"{path}: row {row + 1} is of optics group {wanted[row]:g}, which is not defined (only {shortened(listed)})"
         )
     return rows.astype(np.int64)
 
@@ -207,6 +219,21 @@ def _check_model(table: ParticleTable) -> None:
         for column in frame.columns.intersection(list(_NOT_MODELLED)):
             if not np.allclose(numbers(frame, column, where), _NOT_MODELLED[column], rtol=0, atol=1e-6):
                 ignored.append(column)
+        ignored += [column for column in _ABERRATIONS if column in frame and _any_coefficient(frame[column])]
+        if _DETECTOR in frame and not frame[_DETECTOR].isin(_NO_NAME).all():
+            ignored.append(_DETECTOR)
     if ignored:
         message = f"{table.path}: not modelled and ignored: {', '.join(ignored)}"
         warnings.warn(message, InputWarning, stacklevel=4)
+
+
+def _any_coefficient(lists: "pd.Series") -> bool:
+    """Whether a list such as [0,-0.01,0] has an entry that is not zero; what is no list counts too."""
+    for text in lists.astype(str).unique():
+        try:
+            values = [float(entry) for entry in text.strip("[]").split(",") if entry.strip()]
+        except ValueError:
+            return True
+        if any(abs(value) > 1e-6 for value in values):
+            return True
+    return False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryoinv.errors import InputError, InputWarning
+from cryoinv.errors import InputError, InputWarning, shortened
 from cryoinv.files import atomic_path, existing_file
 from cryoinv.io.star_text import parse_star, quoted
 
@@ -32,7 +32,8 @@ def read_star(path: str | os.PathLike[str]) -> "dict[str, pd.DataFrame | dict[st
     -------
     dict
         By block name without ``data_``: a table for a ``loop_``, else a dict of single values. Columns whose
-        label speaks of a name hold text, others numbers where every entry is one.
+        label speaks of a name hold text, and so do those of whole numbers with zeros before them or, where entries
+        are missing, with more digits than a float is written with; others numbers where every entry is one.
 
     Raises
     ------
@@ -149,5 +150,5 @@ def numbers(table: "pd.DataFrame", column: str, where: str) -> np.ndarray:
         row = int(np.argmin(finite))
         found = table[column].iloc[row]
         shown = repr(found) if isinstance(found, str) else str(found)
-        raise InputError(f"{where}: {column} of row {row + 1} is {shown}, expected a finite number")
+        raise InputError(f"{where}: {column} of row {row + 1} is {shortened(shown)}, expected a finite number")
     return values

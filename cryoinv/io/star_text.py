@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,11 @@ _HEAD = re.compile(r"\s*data_(\S*)\s*(?:#.*)?$", re.ASCII)
 _ENTRY = re.compile(r"""'((?:[^']|'(?=\S))*)'(?!\S)|"((?:[^"]|"(?=\S))*)"(?!\S)|(\S+)""", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _NEEDS_QUOTES = re.compile(r"""$|['"#_;$\[\]]|data_|loop_|save_|stop_|global_|.*\s""", re.IGNORECASE)
+# Numbers that would be written otherwise than they were read: with zeros before them, or, where a gap makes their
+# column one of floats, with more digits than are written of a float.
+_LEADING_ZEROS = r"[-+]?0\d+"
+_LONG_WHOLE, _LONG_FROM = r"[-+]?\d{10,}", 1e9
+_SOME_LEADING_ZEROS = re.compile(rf"[\s\x1f]{_LEADING_ZEROS}[\s\x1f]", re.ASCII)
 _MISSING = ["nan", "NaN", "<NA>"]
 # Separates entries whose own spaces are to stay; no text that is read has it.
 _UNIT = "\x1f"
@@ -60,8 +65,8 @@ def parse_star(text: str, where: str) -> "dict[str, pd.DataFrame | dict[str, Any
     for start, stop in zip(heads, [*heads, len(lines)][1:], strict=True):
         name = lines[start].split()[0][len("data_") :]
         if name in blocks:
-            raise _malformed(where, start, f"begins a second block data_{name}")
-        blocks[name] = _block(lines, start, stop, f"data_{name}", where)
+            raise _malformed(where, start, f"begins a second block data_{shortened(name)}")
+        blocks[name] = _block(lines, start, stop, f"data_{shortened(name)}", where)
     return blocks
 
 
@@ -76,17 +81,17 @@ def _block(lines: Sequence[str], head: int, stop: int, name: str, where: str) ->
         raise _malformed(where, head, f"begins the block {name}, which holds nothing")
     if lines[first].split()[0] != "loop_":
         return _single_values(lines, [first, *filled], name, where)
-    labels: list[str] = []
+    labels: dict[str, None] = {}
     number = next(filled, None)
     while number is not None and lines[number].lstrip().startswith("_"):
         label = lines[number].split()[0][1:]
         if label in labels:
-            raise InputError(f"{where}: column {label} appears twice in block {name} (line {number + 1})")
-        labels.append(label)
+            raise InputError(f"{where}: column {shortened(label)} appears twice in block {name} (line {number + 1})")
+        labels[label] = None
         number = next(filled, None)
     if not labels:
         raise _malformed(where, first, f"begins a table without column labels in {name}")
-    return _table(lines, stop if number is None else number, stop, labels, name, where)
+    return _table(lines, stop if number is None else number, stop, list(labels), name, where)
 
 
 def _single_values(lines: Sequence[str], numbers: Sequence[int], name: str, where: str) -> dict[str, Any]:
@@ -97,7 +102,7 @@ def _single_values(lines: Sequence[str], numbers: Sequence[int], name: str, wher
             raise _malformed(where, number, f"of {name} has {len(entries)} entries, expected a label and a value")
         label = entries[0][1:]
         if label in values:
-            raise InputError(f"{where}: column {label} appears twice in block {name} (line {number + 1})")
+            raise InputError(f"{where}: column {shortened(label)} appears twice in block {name} (line {number + 1})")
         values[label] = entries[1] if is_text(label) else _number(entries[1])
     return values
 
@@ -127,28 +132,52 @@ def _table(lines: Sequence[str], start: int, stop: int, labels: list[str], name:
 
 
 def _read(text: str, separator: str, labels: list[str]) -> "pd.DataFrame":
-    """Make a table of rows; columns are numbers where every entry is one."""
+    """Make a table of rows; columns are numbers where every entry is one and is written as it was read."""
     import pandas as pd
 
     words: dict[Any, Any] = {position: str for position, label in enumerate(labels) if is_text(label)}
     missing: dict[Any, Any] = {position: _MISSING for position in range(len(labels)) if position not in words}
-    table = pd.read_csv(
-        io.StringIO(text),
-        sep=separator,
-        header=None,
-        dtype=words,
-        na_values=missing,
-        keep_default_na=False,
-        quoting=csv.QUOTE_NONE,
-        skip_blank_lines=separator != _UNIT,
-        low_memory=False,
-    )
+    table = _columns(text, separator, dtype=words, na_values=missing)
     for position in table.select_dtypes(bool):  # "True" is a word in a STAR file
         table[position] = table[position].map(str)
     if table.shape[1] != len(labels):
         raise ValueError(f"{table.shape[1]} columns of {len(labels)}")
+    _keep_text(table, text, separator)
     table.columns = pd.Index(labels)
     return table
+
+
+def _columns(text: str, separator: str, **options: Any) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.read_csv(
+        io.StringIO(text),
+        sep=separator,
+        header=None,
+        keep_default_na=False,
+        quoting=csv.QUOTE_NONE,
+        skip_blank_lines=separator != _UNIT,
+        low_memory=False,
+        **options,
+    )
+
+
+def _keep_text(table: "pd.DataFrame", text: str, separator: str) -> None:
+    """Put back the text of columns whose numbers would be written otherwise than they were read."""
+    zeros = _SOME_LEADING_ZEROS.search(f"\n{text}\n") is not None
+    numeric = table.select_dtypes("number")
+    doubtful = [position for position in numeric if zeros or _is_long(numeric[position])]
+    if not doubtful:
+        return
+    entries = _columns(text, separator, dtype=str, usecols=doubtful)
+    for position in doubtful:
+        pattern = f"{_LEADING_ZEROS}|{_LONG_WHOLE}" if _is_long(numeric[position]) else _LEADING_ZEROS
+        if entries[position].str.fullmatch(pattern).any():
+            table[position] = entries[position]
+
+
+def _is_long(column: "pd.Series") -> bool:
+    return column.dtype.kind == "f" and bool((column.abs() >= _LONG_FROM).any())
 
 
 def is_text(label: str) -> bool:
@@ -161,7 +190,8 @@ def _entries(line: str, number: int, where: str) -> list[str]:
     if line.isascii() and not any(mark in line for mark in "'\"#"):
         return line.split()
     entries = []
-    for single, double, bare in _ENTRY.findall(line):
+    for match in _ENTRY.finditer(line):  # one by one: after a quote that is not closed every other would be tried too
+        single, double, bare = match.groups("")
         if bare.startswith("#"):
             break
         if bare.startswith(("'", '"')):
@@ -171,6 +201,8 @@ def _entries(line: str, number: int, where: str) -> list[str]:
 
 
 def _number(text: str) -> int | float | str:
+    if re.fullmatch(_LEADING_ZEROS, text):
+        return text
     for kind in (int, float):
         try:
             return text if "_" in text else kind(text)
@@ -204,10 +236,14 @@ def quoted(entry: str, where: str) -> str:
     ['1@a#1.mrcs', "it's", '"my data"', '""', '"#1""']
     """
     if _CONTROL.search(entry) or "\n" in entry or "\r" in entry:
-        raise InputError(f"{where}: the entry {entry!r} has line ends or control characters, no STAR file can hold it")
+        raise _no_entry(entry, where, "line ends or control characters")
     if not _NEEDS_QUOTES.match(entry):
         return entry
     for mark in "\"'":
         if not re.search(rf"{mark}\s", entry):
             return f"{mark}{entry}{mark}"
-    raise InputError(f"{where}: the entry {entry!r} has both kinds of quote before spaces, no STAR file can hold it")
+    raise _no_entry(entry, where, "both kinds of quote before spaces")
+
+
+def _no_entry(entry: str, where: str, what: str) -> InputError:
+    return InputError(f"{where}: the entry {shortened(repr(entry))} has {what}, no STAR file can hold it")

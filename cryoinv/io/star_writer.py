@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cryoinv.errors import InputError, InputWarning
+from cryoinv.errors import InputError, InputWarning, shortened
 from cryoinv.geometry import Poses
 from cryoinv.io.image_paths import name_for_folder, rename_files
 from cryoinv.io.image_source import FileImages
@@ -108,7 +108,7 @@ def _check_columns(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike
     for label, given in columns.items():
         values = np.asarray(given)
         if not re.fullmatch(r"[A-Za-z]\w*", label):
-            raise InputError(f"{path}: {label!r} is no label of a STAR column")
+            raise InputError(f"{path}: {shortened(repr(label))} is no label of a STAR column")
         if values.shape != (count,):
             raise InputError(f"{path}: column {label} has shape {values.shape}, expected ({count},)")
         if values.dtype.kind == "f" and not np.isfinite(values).all():
@@ -129,7 +129,8 @@ def _tables_of_stack(stack: ParticleStack, path: Path) -> "tuple[pd.DataFrame, p
     table["rlnImageName"] = names = _names_for(stack, path.parent)
     odd = next((name for name in names if "#" in name), None)
     if odd is not None:
-        message = f"{path}: an image name has a # ({odd!r}), which RELION takes for something else; rename the folder"
+        name = shortened(repr(odd))
+        message = f"{path}: an image name has a # ({name}), which RELION takes for something else; rename the folder"
         warnings.warn(message, InputWarning, stacklevel=3)
     for column in table.columns.intersection(_PIXEL_ORIGINS):
         if f"{column}Angst" not in table:

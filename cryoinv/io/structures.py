@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
 
 _PDB_ENDS = ("END", "ENDMDL", "MASTER", "CONECT")  # none comes before the last atom of the first model
 _PDB_ATOMS = ("ATOM  ", "HETATM", "ANISOU")
+# Numbers of an atom in a PDB file: columns from 0, and how long a line may be without. Gemmi reads what is none as 0,
+# and takes an occupancy of 1 where the line ends before it.
+_PDB_NUMBERS = {
+    "x": (30, 38, 0), "y": (38, 46, 0), "z": (46, 54, 0), "occupancy": (54, 60, 58), "B-factor": (60, 66, 1 << 30),
+}  # fmt: skip
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+# Coordinates shrink to a tenth or so: a file that unpacks to more than both is no structure.
+_LARGE_BYTES, _GZIP_PLAUSIBLE = 1 << 27, 100
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +52,7 @@ class AtomicModel:
     Raises
     ------
     InputError
-        If the lengths differ or a number is not finite.
+        If the lengths differ, a number is not finite or an occupancy is negative.
 
     Examples
     --------
@@ -69,6 +79,9 @@ class AtomicModel:
             finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
             if not finite.all():
                 raise InputError(f"{self.name}: {field} of atom {int(np.argmin(finite)) + 1} are not finite")
+        if (self.occupancies < 0).any():
+            atom = int(np.argmax(self.occupancies < 0))
+            raise InputError(f"{self.name}: the occupancy of atom {atom + 1} is {self.occupancies[atom]:g}, below 0")
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -99,8 +112,8 @@ def read_structure(path: str | os.PathLike[str]) -> AtomicModel:
     Raises
     ------
     InputError
-        If the file is missing, empty, damaged, of another kind or holds no atoms, or if it is cut short inside
-        an atom's row or, gzipped, anywhere.
+        If the file is missing, empty, damaged, of another kind or holds no atoms, if it is cut short inside
+        an atom's row or, gzipped, anywhere, or if a coordinate is no number.
 
     Warns
     -----
@@ -128,6 +141,7 @@ def read_structure(path: str | os.PathLike[str]) -> AtomicModel:
     doubt = ""
     if structure.input_format == gemmi.CoorFormat.Pdb:
         _check_last_pdb_line(path, lines)
+        _check_pdb_numbers(path, lines)
         doubt = _doubt_of_pdb(lines)
     elif structure.input_format == gemmi.CoorFormat.Mmcif:
         doubt = _doubt_of_mmcif(lines)
@@ -154,15 +168,30 @@ def read_structure(path: str | os.PathLike[str]) -> AtomicModel:
 
 def _lines(path: Path) -> list[str]:
     """Lines of a text file, each with its line break, unpacked if it is gzipped."""
-    raw = path.read_bytes()
-    if raw.startswith(b"\x1f\x8b"):
-        try:
-            raw = gzip.decompress(raw)
-        except EOFError:
-            raise InputError(f"{path}: truncated, the gzipped data end before their end marker") from None
-        except (OSError, zlib.error) as error:
-            raise InputError(f"{path}: the gzipped data are damaged ({error})") from None
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    raw = _unpacked(path) if packed else path.read_bytes()
     return [line.decode("latin-1") for line in raw.splitlines(keepends=True)]  # of bytes: breaks at \r and \n alone
+
+
+def _unpacked(path: Path) -> bytearray:
+    """Content of a gzipped file, which is not read on where it grows beyond all measure."""
+    most = max(_LARGE_BYTES, _GZIP_PLAUSIBLE * path.stat().st_size)
+    raw = bytearray()
+    try:
+        with gzip.open(path, "rb") as stream:
+            while piece := stream.read(_CHUNK_BYTES):
+                raw += piece
+                if len(raw) > most:
+                    raise InputError(
+                        f"{path}: no structure, the gzipped file of {path.stat().st_size} bytes unpacks to more"
+                        f" than {most}"
+                    )
+    except EOFError:
+        raise InputError(f"{path}: truncated, the gzipped data end before their end marker") from None
+    except (OSError, zlib.error) as error:
+        raise InputError(f"{path}: the gzipped data are damaged ({error})") from None
+    return raw
 
 
 def _check_last_pdb_line(path: Path, lines: list[str]) -> None:
@@ -176,6 +205,24 @@ def _check_last_pdb_line(path: Path, lines: list[str]) -> None:
             f"{path}: truncated, its last line {len(lines)} is cut after {len(last)} characters, expected at least"
             f" {shortest} as in other rows of atoms: {last.rstrip()!r}"
         )
+
+
+def _check_pdb_numbers(path: Path, lines: list[str]) -> None:
+    """Refuse an atom whose coordinates, occupancy or B-factor are no numbers."""
+    for row, line in enumerate(lines, start=1):
+        record = line[:6].rstrip().upper()
+        if record == "END":
+            return
+        if not record.startswith(("ATOM", "HETA")):
+            continue
+        line = line.rstrip("\r\n")
+        for name, (start, stop, without) in _PDB_NUMBERS.items():
+            field = line[start:stop]
+            if (field.strip() or len(line) > without) and not _NUMBER.fullmatch(field):
+                raise InputError(
+                    f"{path}: columns {start + 1}-{stop} of line {row} are {field!r}, expected a number, the {name} of"
+                    " an atom"
+                )
 
 
 def _doubt_of_pdb(lines: list[str]) -> str:

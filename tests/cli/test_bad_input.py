@@ -51,12 +51,12 @@ def rows_removed(path):
     path.write_text(re.sub(r"^.*@.*\n", "", text, flags=re.MULTILINE))
 
 
-def with_column(path, label):
-    """Add a column of zeros to a particle table without a CTF."""
+def with_column(path, label, value="0"):
+    """Add a column of one value to a particle table without a CTF."""
     lines = path.read_text().splitlines(keepends=True)
     last = max(i for i, line in enumerate(lines) if line.startswith("_rln"))
     lines[last] += f"_{label} #99\n"
-    path.write_text("".join(line.rstrip() + " 0\n" if "@" in line else line for line in lines))
+    path.write_text("".join(f"{line.rstrip()} {value}\n" if "@" in line else line for line in lines))
 
 
 def only_one_particle(path):
@@ -132,7 +132,7 @@ SPOILT = {
         lambda d: second_group(d / STAR, 7.5, 20), [STAR, "7 Å in optics group simulated", "7.5 Å in optics group oth"]
     ),
     "two boxes": (lambda d: another_box(d), [STAR, "box sizes differ", "20 pixels", "22 in", "other.mrcs"]),
-    "two boxes in the optics": (lambda d: second_group(d / STAR, 7, 24), [STAR, "[20, 24]", "have 20 pixels"]),
+    "two boxes in the optics": (lambda d: second_group(d / STAR, 7, 24), [STAR, "20, 24", "have 20 pixels"]),
     "huge stack": (lambda d: put(d / STACK, 0, 100000, 100000, 100000), [STACK, "truncated", "100000 x 100000"]),
     "stack of negative size": (lambda d: put(d / STACK, 8, -3), [STACK, "not an MRC", "-3"]),
     "huge reference": (
@@ -146,6 +146,9 @@ SPOILT = {
     "stack is text": (lambda d: (d / STACK).write_text("x" * 5000), [STACK, "not an MRC"]),
     "image with NaN": (lambda d: spoil_image(d, np.nan), [STACK, "image 5", "NaN"]),
     "image with Inf": (lambda d: spoil_image(d, np.inf), [STACK, "image 5", "Inf"]),
+    "image with huge values": (lambda d: spoil_image(d, 3e38), [STACK, "image 5", "3e+38", "1e+15"]),
+    "reference with huge values": (lambda d: spoil_reference(d, lambda v: 1e30 * v), [REFERENCE, "e+", "1e+15"]),
+    "senseless B-factor": (lambda d: with_column(d / STAR, "rlnCtfBfactor", "-1e9"), [STAR, "B-factor", "row 1"]),
     "constant image": (lambda d: spoil_image(d, 7), [STACK, "image 5", "constant"]),
     "reference missing": (lambda d: (d / REFERENCE).unlink(), [REFERENCE, "no such"]),
     "reference empty": (lambda d: (d / REFERENCE).write_bytes(b""), [REFERENCE, "empty"]),

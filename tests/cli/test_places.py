@@ -3,11 +3,19 @@
 import builtins
 import errno
 import os
+import shutil
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from cryoinv.io import read_star, read_volume
+from cryoinv.cli.folder_lock import refuse_if_locked
+from cryoinv.cli.inputs import check_output_folder, check_output_places
+from cryoinv.cli.reconstruct import _outputs
+from cryoinv.errors import InputError
+from cryoinv.io import read_star, read_volume, write_volume
 from cryoinv.refinement.output import OUTPUT_FILES
 
 from .conftest import BOX, COUNT, PIXEL_SIZE, REFINE
@@ -109,6 +117,66 @@ def test_no_permission_to_write(command, depth, cryoinv, dataset, structure, tmp
     refuse_writing(monkeypatch, tmp_path / "out")
     check_refused(cryoinv(*line), [str(tmp_path / "out")])
     assert not list((tmp_path / "out").iterdir())
+
+
+@contextmanager
+def someone_else():
+    """Lower the rights of this process for a moment, as to root every folder is open."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def closed():
+    """A folder of everyone's with `blind`, to be written but not listed, and `shut`, not to be searched."""
+    folder = Path(tempfile.mkdtemp())
+    for name, mode in (("blind", 0o333), ("shut", 0o666)):
+        (folder / name).mkdir()
+        (folder / name / "mine").mkdir()
+        (folder / name).chmod(mode)
+    folder.chmod(0o755)
+    yield folder
+    for name in ("blind", "shut"):
+        (folder / name).chmod(0o700)
+    shutil.rmtree(folder)
+
+
+def test_folders_that_may_not_be_listed_or_searched(closed):
+    below = closed / "shut" / "run"
+    with someone_else():
+        with pytest.raises(InputError, match=r"blind: the output folder cannot be listed \(Permission denied"):
+            check_output_folder(closed / "blind", False, "")
+        check_output_folder(closed / "blind", True, "")
+        refused = [
+            lambda: check_output_folder(below, True, ""),
+            lambda: check_output_places(below, ["map.mrc"]),
+            lambda: refuse_if_locked(below),
+            lambda: _outputs(below / "m.mrc", True, False),
+            lambda: write_volume(below / "m.mrc", np.ones((2, 2, 2)), 1.0),
+        ]
+        for refuse in refused:
+            with pytest.raises(InputError, match=r"shut/run.*Permission denied"):
+                refuse()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_names_that_are_too_long(command, cryoinv, dataset, structure, tmp_path):
+    line, _ = arguments(command, dataset, structure, tmp_path / ("x" * 300))
+    check_refused(cryoinv(*line), ["x" * 300, "File name too long"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_threads_than_can_be(cryoinv, dataset, structure, tmp_path):
+    line, _ = arguments("refine", dataset, structure, tmp_path / "run")
+    outcome = cryoinv(*line, "--threads", 1 << 40)
+    assert outcome.code == 2 and "--threads" in outcome.err and "Traceback" not in outcome.text
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")

@@ -8,7 +8,7 @@ from mrcfile.dtypes import HEADER_DTYPE
 
 TOKENS = rb"""nan inf -1 0 1e400 # " ' _ @ loop_ data_ 999999999999999999999 $ % \\""".split()
 TOKENS += [b"", b"\n", b" ", b"\t", b"\r", b"\0", b"\xff", b"a b"]
-WHOLE = [0, 1, 2, 3, 4, 6, 7, 8, 9, 12, 101, 255, 1024, 65536, 100_000, 2**20, 2**24, 2**31 - 1]
+WHOLE = [0, 1, 2, 3, 4, 6, 7, 8, 9, 12, 101, 255, 401, 1024, 65536, 100_000, 2**20, 2**24, 2**31 - 1]
 WHOLE += [-1, -2, -1024, -(2**31)]
 REAL = [0.0, -0.0, -1.0, 1e-45, 1e-30, 1e30, 3.4e38, float("nan"), float("inf"), -float("inf"), 1.5]
 STAMPS = [b"\x44\x44\0\0", b"\x44\x41\0\0", b"\x11\x11\0\0", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x11\x44\0\0"]
@@ -50,7 +50,9 @@ def damage_header(raw, rng):
     for _ in range(rng.integers(1, 4)):
         name = pick(["nx", "ny", "nz", "nx", "ny", "nz", "mode", "mode", "nsymbt", *HEADER_DTYPE.names], rng)
         kind, offset = HEADER_DTYPE.fields[name][:2]
-        if name == "machst":
+        if name == "extra2":  # IMOD's mark and flags are in there
+            raw[152:160] = struct.pack(f"{order}2i", 1146047817, pick(WHOLE, rng))
+        elif name == "machst":
             raw[offset : offset + 4] = pick(STAMPS, rng)
         elif name == "map":
             raw[offset : offset + 4] = pick(NAMES, rng)
@@ -78,10 +80,10 @@ ENTRIES += ['""', "''", "'", '"', "$1", "[1]", "@", "1@", "@a"]
 ENTRIES += ['"a b"', "'a b", "#", "a#b", "a;b", ";", "_x", "data_", "data_x", "loop_", "save_", "stop_"]
 ENTRIES += ["0@stack.mrcs", "-1@stack.mrcs", "1.5@stack.mrcs", "5@stack.mrcs", "1@/", "1@.", "1@..", "1@" + "x" * 5000]
 ENTRIES += ["1@\u00a0", "größe", "١@stack.mrcs", "１", "\u2028", "\u0085", "\u200b1", "\ufeff", "🧊"]
-ENTRIES += ["e\u0301", "\u202e1", "\x0b", "\x0c", "\x1f"]
+ENTRIES += ["0012", "1234567890123", "00@stack.mrcs", "1e300", "-1e300", "e\u0301", "\u202e1", "\x0b", "\x0c", "\x1f"]
 LINES = ["", "data_", "data_particles", "data_optics", "data_x", "loop_", "_rlnX #1", "_rlnX 1", "_", "stop_"]
 LINES += ["save_x", "# c", "#", ";", "data_x\n\nloop_\n_rlnImageName #1\n", "loop_\n_a\n_b\n1 2", "x" * 10_000]
-LINES += [" ".join("1" * 2000), "\ufeffdata_x", "\t \t"]
+LINES += ["\"'x " * 15_000, "'x' 'y" * 15_000, " ".join("1" * 2000), "\ufeffdata_x", "\t \t"]
 # fmt: on
 ENDS = ["\r\n", "\r", "\n\n", "\x0b", "\x0c", "\x85", "\u2028", " \n ", "\n#\n"]
 

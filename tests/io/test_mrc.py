@@ -1,6 +1,7 @@
 """Volumes and stacks survive the way to disk and back, and other programs' files are read right."""
 
 import gzip
+import struct
 import warnings
 
 import mrcfile
@@ -68,6 +69,24 @@ def test_int8_is_signed(tmp_path):
     with mrcfile.new(tmp_path / "a.mrc") as file:
         file.set_data(np.arange(-32, 32, dtype=np.int8).reshape(4, 4, 4))
     assert read_array(tmp_path / "a.mrc")[0].min() == -32
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("flags", [0, 1, 8, 9])
+def test_bytes_of_imod_are_unsigned_unless_it_says_so(tmp_path, order, flags):
+    path = tmp_path / "a.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data(np.arange(96, 160, dtype=np.uint8).view(np.int8).reshape(4, 4, 4))
+    raw = bytearray(path.read_bytes())
+    if order == ">":
+        raw[:208] = np.frombuffer(bytes(raw[:208]), "<u4").byteswap().tobytes()
+        raw[212:216] = b"\x11\x11\0\0"
+    raw[152:160] = struct.pack(f"{order}2i", 1146047817, flags)
+    path.write_bytes(raw)
+    expected = np.arange(96, 160).astype(np.int8 if flags & 1 else np.uint8)
+    for values in (read_array(path)[0], open_stack(path)[:]):
+        assert values.dtype == np.float32
+        np.testing.assert_array_equal(values.ravel(), expected)
 
 
 @pytest.mark.parametrize("axes", [(1, 2, 3), (3, 2, 1), (2, 1, 3), (2, 3, 1), (0, 0, 0)])
@@ -185,6 +204,17 @@ def test_volume_writer_refuses(tmp_path, volume):
     with pytest.raises(InputError, match="not written"):
         write_volume(tmp_path / "a.mrc", volume, 1.0)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("pixel_size", [0, -1.0, np.nan, np.inf, 1e-30, 1e30])
+def test_senseless_pixel_sizes_are_neither_written_nor_believed(tmp_path, pixel_size):
+    for write in (write_volume, write_stack):
+        with pytest.raises(InputError, match=r"a\.mrc: the pixel size given is .* expected 0\.005 to 2000"):
+            write(tmp_path / "a.mrc", noise(8), pixel_size)
+    assert not list(tmp_path.iterdir())
+    write_volume(tmp_path / "a.mrc", noise(8), 1.0)
+    with pytest.raises(InputError, match="pixel size given"):
+        read_volume(tmp_path / "a.mrc", pixel_size=pixel_size)
 
 
 def test_torch_tensors_are_arrays(tmp_path):

@@ -15,6 +15,7 @@ from cryoinv.errors import InputError, InputWarning
 from cryoinv.io import MrcStack, open_stack, read_array, read_volume, write_stack, write_volume
 
 NX, NY, NZ, MODE, MX, CELLA, MAPC, NSYMBT, MAP, MACHST = 0, 4, 8, 12, 28, 40, 64, 92, 208, 212
+MZ, CELLB, ISPG = 36, 52, 88
 
 
 @pytest.fixture
@@ -212,7 +213,48 @@ def test_oblong_pixels(raw, bad):
     check(bad(raw), "pixels are not square, 1.75 x 1.5")
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -3.0, 0.0])
+def set_floats(raw, offset, *values):
+    raw[offset : offset + 4 * len(values)] = struct.pack(f"<{len(values)}f", *values)
+    return raw
+
+
+def test_oblong_voxels_of_a_volume(raw, bad):
+    path = bad(set_floats(raw, CELLA + 8, 14.0))
+    with pytest.raises(InputError, match=r"bad\.mrc: voxels are no cubes, 1\.5 Å in x but 1\.75 Å in z"):
+        read_volume(path)
+    assert open_stack(path).pixel_size == 1.5  # the third axis of images is none of space
+    raw[ISPG : ISPG + 4] = struct.pack("<i", 0)
+    with pytest.raises(InputError, match="no cubes"):
+        read_volume(bad(raw))
+    assert read_array(bad(set_int(raw, MZ, 1)))[1] == 1.5
+    assert read_volume(bad(set_floats(set_int(raw, ISPG, 1), CELLA + 8, 0.0)))[1] == 1.5
+
+
+@pytest.mark.parametrize("angle", [60.0, 90.3, -90.0, float("nan"), 0.0])
+def test_cells_with_other_than_right_angles(raw, bad, angle):
+    path = bad(set_floats(raw, CELLB + 8, angle))
+    with pytest.raises(InputError, match=r"bad\.mrc: the cell's angles are 90, 90, \S+ degrees .* expected 90"):
+        read_volume(path)
+    open_stack(path)
+    for angles in ((0, 0, 0), (90, 90, 90.01)):
+        read_volume(bad(set_floats(raw, CELLB, *angles)))
+
+
+def test_a_stack_of_volumes(raw, bad):
+    path = bad(set_int(set_int(raw, ISPG, 401), MZ, 2))
+    with pytest.raises(InputError, match=r"bad\.mrc: a stack of volumes, 8 sections of which 2 make one"):
+        read_volume(path)
+    assert read_volume(bad(set_int(raw, MZ, 8)))[1] == 1.5  # of one volume
+
+
+@pytest.mark.parametrize("axes", [(2, 1, 3), (3, 2, 1), (1, 3, 2), (7, 0, 0)])
+def test_a_stack_with_axes_in_another_order(raw, bad, axes):
+    raw[MAPC : MAPC + 12] = struct.pack("<3i", *axes)
+    with pytest.raises(InputError, match=r"bad\.mrc: axes of a stack are \(\d, \d, \d\) in .* expected \(1, 2, 3\)"):
+        open_stack(bad(raw))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -3.0, 0.0, 1e-30, 0.01, 1e5, 1e30])
 def test_a_senseless_cell_is_no_pixel_size(raw, bad, value):
     raw[CELLA : CELLA + 12] = struct.pack("<3f", value, value, value)
     assert read_array(bad(raw))[1] is None

@@ -121,7 +121,8 @@ def test_stacks_travel_to_worker_processes(star):
 @pytest.mark.parametrize(
     ("pixels", "value", "message"),
     [(2, np.nan, "contains NaN"), (64, np.nan, "contains NaN"), (1, np.inf, "contains Inf"),
-     (64, -np.inf, "contains Inf"), (64, 5, "is constant"), (64, 0, "is constant")],
+     (64, -np.inf, "contains Inf"), (2, -3e38, "has values from -3e.38 to"), (1, 3e38, "has values from"),
+      (64, 5, "is constant"), (64, 0, "is constant")],
 )  # fmt: skip
 def test_bad_images_are_named_when_read(tmp_path, pixels, value, message):
     images = noise(5)
@@ -173,7 +174,46 @@ def refuse(tmp_path, columns, message, optics=OPTICS):
     star = make_star(tmp_path / "bad.star", columns, optics)
     with pytest.raises(InputError, match=message) as caught:
         ParticleStack.from_star(star)
-    assert "bad.star" in str(caught.value)
+    assert "bad.star" in str(caught.value) and len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("rlnOriginXAngst", 17, r"shift in x \(Å, minus the origin\) of row 3 is -17, expected -16 to 16"),
+        ("rlnOriginYAngst", 1e300, "shift in y .* of row 3 is -1e.300"),
+        ("rlnAngleRot", 1e300, "rlnAngleRot of row 3 is 1e.300, expected -100000 to 100000"),
+        ("rlnAnglePsi", -2e5, "rlnAnglePsi of row 3"),
+        ("rlnDefocusU", 1e300, r"defocus U \(Å\) of row 3 is 1e.300, expected -1e.06 to 1e.06"),
+        ("rlnDefocusV", -2e6, "defocus V .* of row 3"),
+        ("rlnDefocusAngle", 1e9, "defocus angle .* of row 3"),
+        ("rlnPhaseShift", 1e9, "phase shift .* of row 3"),
+        ("rlnCtfBfactor", -1e4, r"B-factor of the CTF \(Å²\) of row 3 is -10000, expected -1280 to 100000"),
+        ("rlnCtfBfactor", 1e300, "B-factor of the CTF .* of row 3"),
+    ],
+)
+def test_finite_numbers_that_are_none_of_a_particle(tmp_path, column, value, message):
+    make_stack(tmp_path / "stack.mrcs")
+    columns = full_columns()
+    columns[column] = [*columns[column][:2], value, columns[column][3]]
+    refuse(tmp_path, columns, message)
+
+
+def test_origins_in_pixels_that_are_none(tmp_path):
+    make_stack(tmp_path / "stack.mrcs")
+    columns = full_columns()
+    del columns["rlnOriginXAngst"]
+    for value, name in ((9, "shift in x"), (1e308, "rlnOriginX")):
+        refuse(tmp_path, columns | {"rlnOriginX": [0, 8, value, 0]}, f"{name} .*of row 3 is .* expected -")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [("rlnSphericalAberration", 1e300, "aberration 1e.300 is none in mm"), ("rlnImagePixelSize", 1e300, "is none of")],
+)
+def test_finite_numbers_that_are_none_of_optics(tmp_path, column, value, message):
+    make_stack(tmp_path / "stack.mrcs")
+    refuse(tmp_path, full_columns(), f"data_optics: optics group one: .*{message}", OPTICS | {column: [value]})
 
 
 def test_optics_groups_of_different_pixel_sizes(tmp_path):
@@ -208,10 +248,12 @@ def test_indices_beyond_the_stack(tmp_path):
 def test_duplicates_by_whatever_name(tmp_path):
     make_stack(tmp_path / "stack.mrcs")
     (tmp_path / "link.mrcs").symlink_to(tmp_path / "stack.mrcs")
+    (tmp_path / "hard.mrcs").hardlink_to(tmp_path / "stack.mrcs")
     (tmp_path / "sub").mkdir()
     for other in (
         "2@stack.mrcs",
         "2@link.mrcs",
+        "2@hard.mrcs",
         "2@./stack.mrcs",
         f"2@{tmp_path}/stack.mrcs",
         "2@sub/../stack.mrcs",
@@ -222,6 +264,16 @@ def test_duplicates_by_whatever_name(tmp_path):
             columns,
             r"rows 2 and 4 are the same particle \(.*stack\.mrcs: image 2\)|link\.mrcs: image 2",
         )
+
+
+def test_long_names_are_shortened_in_messages(tmp_path):
+    make_stack(tmp_path / "stack.mrcs")
+    long = "x" * 5000
+    refuse(tmp_path, {"rlnImageName": names(stack=f"{long}.mrcs")}, "there is no stack 'x+ ... x+")
+    refuse(tmp_path, {"rlnImageName": [f"a@{long}"]}, "image name 'a@x+ ... x+")
+    refuse(tmp_path, full_columns() | {"rlnDefocusU": [1, 2, long, 4]}, "rlnDefocusU of row 3 is 'x+ ... x+'")
+    refuse(tmp_path, full_columns(), "optics group x+ ...", OPTICS | {"rlnOpticsGroupName": [long], "rlnVoltage": [0]})
+    refuse(tmp_path, full_columns() | {f"rln{long}": [1] * 4, f"rln{long} ": [1] * 4}, "column rlnx+ ... x+ appears")
 
 
 def test_defocus_without_the_rest_of_the_ctf(tmp_path):
@@ -271,6 +323,8 @@ def test_in_memory_stacks_check_what_they_are_given():
         "not all of": {"defocus": np.ones((4, 3)), "optics": None},
         "defocus contains NaN": {"defocus": np.full((4, 3), np.nan)},
         "optics groups .* go up to 1 of 1": {"optics_group": [0, 0, 1, 0]},
+        "shift in x .* of row 2 is 1e.06": {"poses": Poses(rotations, [[0, 0], [1e6, 0], [0, 0], [0, 0]])},
+        "pixel size 1e.300": {"pixel_size": 1e300, "optics": None},
         "half-set": {"random_subset": [1, 2, 0, 1]},
         "not positive": {"pixel_size": 0.0},
         "pixel sizes differ": {"optics": [optics[0], OpticsGroup("b", 3.0)]},

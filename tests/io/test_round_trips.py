@@ -92,7 +92,7 @@ def test_particles_of_files_of_any_name(tmp_path_factory, stems, count, data):
         write_stack(folder / stack, noise(count, seed=position), 2.0)
     sections = [(stack, section) for stack in stacks for section in range(count)]
     chosen = data.draw(st.lists(st.sampled_from(sections), min_size=1, unique=True))
-    angle, shift = st.floats(-360, 360), st.floats(-99, 99)
+    angle, shift = st.floats(-360, 360), st.floats(-15.9, 15.9)  # in a box of 16 Å
     numbers = np.array([data.draw(st.tuples(angle, angle, angle, shift, shift)) for _ in chosen])
     poses = Poses(matrix_from_euler(numbers[:, :3]), numbers[:, 3:])
     columns = {"rlnImageName": [f"{section + 1:06d}@{stack}" for stack, section in chosen]}

@@ -1,5 +1,7 @@
 """Plain STAR files: what is well-formed comes back, what is not gives one InputError."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,6 +39,43 @@ def test_names_stay_text(tmp_path):
     block = read_star(tmp_path / "a.star")[""]
     assert list(block["rlnMicrographName"].iloc[:2]) == ["0012", "1e5"]
     assert block["rlnX"].dtype.kind == "i"
+
+
+def test_whole_numbers_that_would_be_written_otherwise_stay_text(tmp_path):
+    columns = {
+        "uid": ["1234567890123", "nan", "18446744073709551557"], "id": ["1234567890123", "7", "-3"],
+        "code": ["0012", "0", "12"], "gap": ["-007", "nan", "1"], "x": ["0.5", "00.5", "2e9"], "i": ["10", "0", "-0"],
+        "last": ["1", "2", "3"],
+    }  # fmt: skip
+    for marks in ("", "'"):  # quick reading and careful reading
+        first = {**columns, "w": [f"{marks}a{marks}", "b", "c"]}
+        (tmp_path / "a.star").write_text(loop("a", first) + "\ndata_b\n_code 0012\n_y 12\n")
+        blocks = read_star(tmp_path / "a.star")
+        for label in ("uid", "code", "gap"):
+            assert list(blocks["a"][label]) == columns[label]
+        assert [blocks["a"][label].dtype.kind for label in ("id", "x", "i", "last")] == ["i", "f", "i", "i"]
+        assert blocks["b"] == {"code": "0012", "y": 12}
+        write_star(tmp_path / "b.star", blocks)
+        pd.testing.assert_frame_equal(read_star(tmp_path / "b.star")["a"], blocks["a"])
+        assert "1234567890123 1234567890123 0012 -007 0.5 10 1 a\n" in (tmp_path / "b.star").read_text()
+
+
+@pytest.mark.parametrize("piece", ["\"'x ", "'x ", "'x' ", "'x' y'", "\"a' "])
+def test_time_goes_with_the_length_of_a_row(tmp_path, piece):
+    (tmp_path / "a.star").write_text(f"data_a\nloop_\n_x #1\n{piece * 30_000}\n")
+    began = time.perf_counter()
+    with pytest.raises(InputError, match="line 4 (has a quote that is not closed|is the last and trunc)") as caught:
+        read_star(tmp_path / "a.star")
+    assert time.perf_counter() - began < 2 and len(str(caught.value)) < 400
+
+
+def test_time_goes_with_the_number_of_labels(tmp_path):
+    labels = "".join(f"_x{number}\n" for number in range(50_000))
+    (tmp_path / "a.star").write_text(f"data_a\nloop_\n{labels}_x7\n")
+    began = time.perf_counter()
+    with pytest.raises(InputError, match="column x7 appears twice"):
+        read_star(tmp_path / "a.star")
+    assert time.perf_counter() - began < 2
 
 
 def test_windows_line_ends_and_byte_order_mark(tmp_path):

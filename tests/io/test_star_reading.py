@@ -108,6 +108,14 @@ def test_undefined_and_doubly_defined_optics_groups(tmp_path):
     refuse(tmp_path, {"rlnImageName": names()}, "rlnOpticsGroup is missing in data_particles", two)
 
 
+def test_a_single_optics_group_without_a_number_is_the_first(tmp_path):
+    optics = {key: value for key, value in OPTICS.items() if key != "rlnOpticsGroup"}
+    table = read_particle_table(make_star(tmp_path / "a.star", full_columns(), optics))
+    np.testing.assert_array_equal(table.optics_group, 0)
+    columns = {"rlnImageName": names(), "rlnOpticsGroup": [1, 2, 3, 7]}
+    refuse(tmp_path, columns, r"row 2 is of optics group 2, which is not defined \(only 1\)", optics)
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "abc", "None", "<NA>", "1e999", "1,5"])
 @pytest.mark.parametrize("column", ["rlnDefocusU", "rlnAngleTilt", "rlnOriginXAngst", "rlnRandomSubset"])
 def test_entries_that_are_no_numbers(tmp_path, column, value):
@@ -169,12 +177,18 @@ def test_effects_that_are_not_modelled_are_said(tmp_path):
     star = make_star(tmp_path / "a.star", full_columns(), OPTICS | {"rlnBeamTiltX": [0.3], "rlnBeamTiltY": [0]})
     with pytest.warns(InputWarning, match="ignored: rlnBeamTiltX$"):
         read_particle_table(star)
+    lists = {"rlnOddZernike": ["[0,-0.01,0,0]"], "rlnEvenZernike": ["[x]"], "rlnMtfFileName": ["mtf_k3.star"]}
+    with pytest.warns(InputWarning, match="ignored: rlnOddZernike, rlnEvenZernike, rlnMtfFileName$"):
+        read_particle_table(make_star(tmp_path / "a.star", full_columns(), OPTICS | lists))
     identity = {
         "rlnMagMat00": [1],
         "rlnMagMat01": [0],
         "rlnMagMat10": [0],
         "rlnMagMat11": [1],
         "rlnBeamTiltX": [0],
+        "rlnOddZernike": ["[0,0.0,0]"],
+        "rlnEvenZernike": ["[]"],
+        "rlnMtfFileName": ['""'],
     }
     with warnings.catch_warnings():
         warnings.simplefilter("error")

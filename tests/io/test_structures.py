@@ -1,6 +1,7 @@
 """Atoms from PDB and mmCIF: alternate locations by code, no waters, no hydrogens."""
 
 import gzip
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -262,6 +263,57 @@ def test_numbers_that_are_none(tmp_path):
         AtomicModel([[0, 0, 0], [np.inf, 0, 0]], [6, 6], [0, 0], [1, 1], "x")
     with pytest.raises(InputError, match="1 b_factors for 2 positions"):
         AtomicModel(np.zeros((2, 3)), [6, 6], [0], [1, 1], "x")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("   5.000   0", "********   0", r"columns 31-38 of line 5 are '\*{8}', expected a number, the x of an atom"),
+        ("   5.000   0", "           0", "columns 31-38 of line 5 are '        '"),
+        ("   5.000   0", "   1.0x0   0", "columns 31-38 of line 5 are '   1.0x0'"),
+        ("   5.000   0", "   1. 00   0", "columns 31-38"),
+        ("   0.000  1", "     1_0  1", "columns 47-54 of line 5"),
+        ("  1.00 20", "       20", r"columns 55-60 .* the occupancy"),
+        ("  1.00 20", "  a.bc 20", "columns 55-60"),
+        ("  1.00 20", " -1.00 20", "occupancy of atom 5 is -1"),
+        (" 20.00", "******", r"columns 61-66 .* the B-factor"),
+    ],
+)
+@pytest.mark.parametrize("record", ["ATOM  ", "HETATM", "atom  "])
+def test_pdb_fields_that_are_no_numbers(tmp_path, old, new, found, record):
+    last = atom(5, "CA", " ", "SER", 5, 5.0).replace(old, new).replace("ATOM  ", record)
+    assert new in last
+    with pytest.raises(InputError, match=rf"a\.pdb: .*{found}"):
+        read(tmp_path, PDB, last)
+
+
+@pytest.mark.parametrize("length", [54, 58, 60, 66, 78])
+def test_pdb_lines_that_end_early_and_numbers_of_any_spelling(tmp_path, length):
+    last = atom(5, "CA", " ", "SER", 5, 5.0).replace("   5.000   0", "   +.5e1   0")[:length]
+    model = read(tmp_path, PDB, last + "\n", "END\n", last.replace("+.5e1", "*****") + "\n")
+    assert model.positions[4, 0] == 5 and model.occupancies[4] == 1
+
+
+def test_negative_occupancies_of_mmcif_and_of_arrays(tmp_path):
+    text = CIF.format("").replace("Cartn_x", "occupancy").replace("1.0 2.0 4.0", "-.5 2.0 4.0")
+    (tmp_path / "a.cif").write_text(text.replace("_atom_site.occupancy\n", "_atom_site.occupancy\n_atom_site.Cartn_x\n")
+                                    .replace(" 2.0 ", " 2.0 2.0 "))  # fmt: skip
+    with pytest.raises(InputError, match=r"a\.cif: .*occupancy of atom 2 is -0\.5, below 0"):
+        read_structure(tmp_path / "a.cif")
+    with pytest.raises(InputError, match="x: the occupancy of atom 1 is -1, below 0"):
+        AtomicModel(np.zeros((1, 3)), [6], [0], [-1], "x")
+
+
+def test_gzip_bombs(tmp_path, monkeypatch):
+    """A file that unpacks to a thousand times its size is not unpacked to the end."""
+    monkeypatch.setattr("cryoinv.io.structures._LARGE_BYTES", 1 << 20)
+    path = tmp_path / "a.pdb.gz"
+    path.write_bytes(gzip.compress(PDB.encode()) + gzip.compress(b" " * (1 << 22), 9) * 16)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"a\.pdb\.gz: no structure, .* unpacks to more than \d+"):
+        read_structure(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**24  # of 2**26
+    tracemalloc.stop()
 
 
 @pytest.mark.shared
