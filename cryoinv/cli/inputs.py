@@ -19,6 +19,7 @@ __all__ = [
     "check_images",
     "check_output_folder",
     "check_output_places",
+    "check_resumable",
     "input_files",
     "read_reference",
     "refuse_to_replace",
@@ -101,3 +102,18 @@ def check_output_folder(folder: Path, allowed_if_not_empty: bool, advice: str) -
     nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: the output folder cannot be written, {nearest} does not allow it")
+
+
+def check_resumable(folder: Path) -> None:
+    """Refuse to go on where there are results but no checkpoint: they would be replaced without leave.
+
+    A run that was killed before its first checkpoint leaves none.
+    """
+    from cryoinv.refinement.output import CHECKPOINT, OUTPUT_FILES
+
+    results = [name for name in OUTPUT_FILES if name != "iterations.jsonl" and (folder / name).exists()]
+    if results and CHECKPOINT not in results:
+        raise InputError(
+            f"{folder}: holds {', '.join(results)}, but no {CHECKPOINT} to go on from; use --overwrite to replace "
+            "them, or choose another folder"
+        )
