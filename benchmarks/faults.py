@@ -1,8 +1,9 @@
 """Runs that are killed and resumed against one that is not: SIGKILL at moments drawn over a run's life.
 
-A small refinement (demonstration structure, box 32 at 6 Å) is killed at a random moment, again and again; each time it
-is resumed, and its map held against the undisturbed run's. With --ranks it runs under torchrun, a random one of its
-processes is killed, and it is resumed by another number of them.
+Small refinements (demonstration structure, box 32 at 6 Å) are killed, each once, at a random moment, and resumed to
+their end; their maps are held against the undisturbed run's. With --ranks they run under torchrun, by up to so many
+processes, a random one of which is killed, and are resumed by another number of them. It fails if a run does not come
+to its end or a map differs.
 
     python benchmarks/faults.py [--kills 20] [--particles 150] [--ranks 1] [--seed 0] [--json]
 """
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +40,23 @@ def start(data, output, ranks, *more):
     )
 
 
-def workers(launcher):
-    """Processes that torchrun has started."""
-    done = subprocess.run(["pgrep", "-P", str(launcher)], capture_output=True, text=True, check=False)
-    return [int(number) for number in done.stdout.split()]
+def workers(launcher, ranks):
+    """Processes that torchrun has started, once all of them are there; none where it ends before that."""
+    while launcher.poll() is None:
+        done = subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True, check=False)
+        found = [int(number) for number in done.stdout.split() if started_by_torchrun(int(number))]
+        if len(found) == ranks:
+            return found
+        time.sleep(0.01)
+    return []
+
+
+def started_by_torchrun(number):
+    """Whether a process has a rank: torchrun has other children too."""
+    try:
+        return b"\0RANK=" in b"\0" + Path(f"/proc/{number}/environ").read_bytes()
+    except OSError:
+        return False
 
 
 def difference(folder, other):
@@ -61,14 +76,16 @@ def killed(data, output, ranks, iteration, delay, rng):
     leg = start(data, output, ranks, "--resume")
     while leg.poll() is None and iterations_in(output) < iteration:
         time.sleep(0.01)
+    # Never torchrun itself: its workers would go on without it.
+    victims = workers(leg, ranks) if ranks > 1 else [leg.pid]
     try:
-        leg.wait(timeout=delay)
+        leg.communicate(timeout=delay)
         return False
     except subprocess.TimeoutExpired:
-        victims = workers(leg.pid) if ranks > 1 else [leg.pid]
-        os.kill(int(rng.choice(victims)) if victims else leg.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it came to its end in this very moment
+            os.kill(int(rng.choice(victims)), signal.SIGKILL)
         leg.communicate(timeout=120)
-        return True
+        return leg.returncode != 0
 
 
 def complete(folder):
@@ -117,6 +134,8 @@ def main():
         "undisturbed_seconds": round(life, 1),
     }
     print(json.dumps(result) if options.json else result)
+    if result["same"] < options.kills:
+        sys.exit(f"{result['same']} of {options.kills} killed runs ended with the undisturbed map, expected all")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 600 particles of the demonstration structure, box 64 at 3 Å. Told are wall times of the whole command (start of Python
 and of torchrun, files and figures included), of the refinement, of its passes over the particles, and the processor
-time of the slowest process: where other work keeps the machine busy, its ratio is the one that tells.
+time of the slowest process: where other work keeps the machine busy, its ratio is the one that tells. It fails if the
+maps differ.
 
     python benchmarks/ranks.py [--ranks 2] [--repeats 3] [--particles 600] [--box 64] [--json]
 """
@@ -21,6 +22,8 @@ import numpy as np
 
 from cryoinv.io import read_volume
 from cryoinv.simulation import demo_structure, simulate_dataset
+
+SAME = 1e-5
 
 WORKER = """
 import json, os, resource, sys, time
@@ -106,6 +109,8 @@ def main():
     else:
         for name, value in result.items():
             print(f"{name:<20} {value}")
+    if not result["map_difference"] <= SAME:
+        sys.exit(f"the maps of 1 and of {options.ranks} processes differ by {result['map_difference']:.2g}")
 
 
 if __name__ == "__main__":

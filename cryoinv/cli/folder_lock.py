@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -9,15 +10,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryoinv.cli.reporting import say
 from cryoinv.errors import InputError
 from cryoinv.files import is_folder
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
 __all__ = ["LOCK", "folder_lock", "refuse_if_locked"]
 
 LOCK = ".cryoinv.lock"
 _PATIENCE = 0.2  # seconds, in which a run that has just ended may have its lock file taken away
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}  # of some network file systems
 
 
 def refuse_if_locked(folder: Path) -> None:
@@ -36,28 +42,48 @@ def folder_lock(folder: Path) -> Iterator[None]:
     Raises
     ------
     InputError
-        If another run holds it; it names that run's process, machine and start.
+        If another run holds it, whose process, machine and start it names, or the lock file cannot be opened.
     """
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
 
     made = _make(folder)
     lock = FileLock(folder / LOCK, timeout=_PATIENCE, fallback_to_soft=False)
     try:
+        _acquire(lock, folder)
+        _sign(folder)
+        try:
+            yield
+        finally:
+            # Taken away while it is held: whoever waits for it sees that, and makes a new one.
+            (folder / LOCK).unlink(missing_ok=True)
+            lock.release()
+    finally:
+        _remove(made)
+
+
+def _acquire(lock: FileLock, folder: Path) -> None:
+    """Take the lock; where the file system knows none, see that the file names no other run."""
+    from filelock import Timeout
+
+    try:
         lock.acquire()
     except Timeout:
         raise InputError(
-            f"{folder}: another refinement is writing into this folder{_holder(folder)}; expected one at a time"
+            f"{folder}: another refinement is writing into this folder{_named(_holder(folder))}; expected one at a time"
         ) from None
-    except OSError as error:  # some network file systems know no locks
-        say(f"{folder}: cannot be locked ({error.strerror}), so a second run would go unnoticed", "warning")
-    try:
-        _sign(folder)
-        yield
-    finally:
-        # Taken away while it is held: whoever waits for it sees that, and makes a new one.
-        (folder / LOCK).unlink(missing_ok=True)
-        lock.release()
-        _remove(made)
+    except OSError as error:
+        holder = _holder(folder)
+        if error.errno not in _NO_LOCKS:  # another user's lock file, most likely
+            raise InputError(
+                f"{folder / LOCK}: cannot be locked ({error.strerror}){_named(holder)}; expected a folder of your own, "
+                "in which no other refinement runs"
+            ) from error
+        if _may_run(holder):
+            raise InputError(
+                f"{folder}: another refinement may be writing into this folder{_named(holder)}, and its file system "
+                f"knows no locks to tell; remove {folder / LOCK} if that process has ended"
+            ) from error
+        say(f"{folder}: cannot be locked ({error.strerror}), so a second run could go unnoticed", "warning")
 
 
 def _make(folder: Path) -> list[Path]:
@@ -81,9 +107,28 @@ def _sign(folder: Path) -> None:
         (folder / LOCK).write_text(json.dumps(entries), encoding="utf-8")
 
 
-def _holder(folder: Path) -> str:
+def _holder(folder: Path) -> dict[str, object]:
+    """What the lock file says of the run that wrote it; nothing where it says nothing of use."""
     try:
         found = json.loads((folder / LOCK).read_text(encoding="utf-8"))
-        return f" (process {found['process']} on {found['machine']}, since {found['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and found.keys() >= {"process", "machine", "since"} else {}
+
+
+def _named(holder: dict[str, object]) -> str:
+    return f" (process {holder['process']} on {holder['machine']}, since {holder['since']})" if holder else ""
+
+
+def _may_run(holder: dict[str, object]) -> bool:
+    """Whether a run that signed may go on still; of a process of another machine nobody knows."""
+    number = holder.get("process")
+    if holder.get("machine") != platform.node() or not isinstance(number, int) or os.name != "posix":
+        return bool(holder)
+    try:
+        os.kill(number, 0)  # no signal is sent
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        pass
+    return True

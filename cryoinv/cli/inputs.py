@@ -20,6 +20,7 @@ __all__ = [
     "check_images",
     "check_output_folder",
     "check_output_places",
+    "check_resumable",
     "input_files",
     "read_reference",
     "refuse_to_replace",
@@ -110,3 +111,18 @@ def _holds_something(folder: Path) -> bool:
         return any(folder.iterdir())
     except OSError as error:
         raise InputError(f"{folder}: the output folder cannot be listed ({error.strerror})") from None
+
+
+def check_resumable(folder: Path) -> None:
+    """Refuse to go on where there are results but no checkpoint: they would be replaced without leave.
+
+    A run that was killed before its first checkpoint leaves none.
+    """
+    from cryoinv.refinement.output import CHECKPOINT, OUTPUT_FILES
+
+    results = [name for name in OUTPUT_FILES if name != "iterations.jsonl" and (folder / name).exists()]
+    if results and CHECKPOINT not in results:
+        raise InputError(
+            f"{folder}: holds {', '.join(results)}, but no {CHECKPOINT} to go on from; use --overwrite to replace "
+            "them, or choose another folder"
+        )

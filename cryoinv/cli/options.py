@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cryoinv.parallel import launched
+
 __all__ = ["AllowDuplicates", "Device", "Json", "NoCtf", "Padding", "Seed", "Symmetry", "Threads", "set_threads"]
 
 AllowDuplicates = Annotated[
@@ -51,8 +53,8 @@ def set_threads(count: int | None) -> None:
 
 def _share_of_cores() -> int | None:
     """Cores for each process of this machine; None where it is alone, for the libraries to choose."""
-    processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    if not processes.isdecimal() or int(processes) <= 1:
+    processes = launched().local_size
+    if processes == 1:
         return None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(processes))
+    return max(1, cores // processes)

@@ -10,25 +10,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryoinv.errors import InputError
+from cryoinv.parallel import Launch, launched
 
 if TYPE_CHECKING:
     from cryoinv.parallel import Processes
 
 __all__ = ["alone", "among_all", "may_end_with_a_message", "only_alone", "silence_all_but_the_first"]
 
-_TOLD = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 _joined: list[Processes] = []  # those of the command that runs
 
 
 def alone() -> bool:
-    """Whether this process was started by itself, without any import of weight."""
-    return not os.environ.keys() >= _TOLD or os.environ["WORLD_SIZE"] == "1"
+    """Whether this process was started by itself, or told a place that cannot be: each process then says so."""
+    return _place().size == 1
 
 
 def silence_all_but_the_first() -> None:
     """Let the first process alone write to stdout and stderr: all others would say the same."""
-    if not alone() and os.environ.get("RANK") != "0":
+    if _place().rank != 0:
         sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process lives
+
+
+def _place() -> Launch:
+    try:
+        return launched()
+    except InputError:  # the command will say it
+        return Launch()
 
 
 @contextmanager
@@ -44,8 +51,8 @@ def among_all() -> Iterator[Processes]:
 
 def only_alone(command: str) -> None:
     """Refuse a command that several processes would each do in full."""
-    if not alone():
-        count = os.environ["WORLD_SIZE"]
+    count = launched().size
+    if count > 1:
         raise InputError(f"{command} was started as {count} processes, expected one: only refine shares its work")
 
 
@@ -53,7 +60,7 @@ def may_end_with_a_message() -> bool:
     """Whether this process, which is about to end, is the first to say why; stderr is given back to it then."""
     if alone():
         return True
-    speaks = _joined[0].speaks() if _joined else os.environ.get("RANK") == "0"
+    speaks = _joined[0].speaks() if _joined else _place().rank == 0
     if speaks and sys.__stderr__ is not None:
         sys.stderr = sys.__stderr__
     return speaks

@@ -93,6 +93,7 @@ def run_refinement(
     from cryoinv.cli.inputs import (
         check_output_folder,
         check_output_places,
+        check_resumable,
         input_files,
         read_reference,
         refuse_to_replace,
@@ -109,6 +110,8 @@ def run_refinement(
         refuse_if_locked(output)
         check_output_folder(output, resume or overwrite, "use --resume to go on, or --overwrite to replace its results")
         check_output_places(output, OUTPUT_FILES)
+        if resume:
+            check_resumable(output)
     chosen = prior_by_name(prior)
     stack = ParticleStack.from_star(star, settings.allow_duplicates)
     refuse_to_replace(input_files(stack, star, reference), [output / name for name in OUTPUT_FILES])

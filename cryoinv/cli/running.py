@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +14,9 @@ from cryoinv import __version__
 from cryoinv.cli.inputs import check_images
 from cryoinv.cli.progress import Progress, RefinementProgress
 from cryoinv.cli.reporting import say
-from cryoinv.errors import CryoinvError, LostProcessError
+from cryoinv.errors import CryoinvError, InputError, LostProcessError
 from cryoinv.refinement import Refinement, RefinementResult
+from cryoinv.refinement.evaluation import read_summary
 from cryoinv.refinement.output import CHECKPOINT, OUTPUT_FILES, IterationLog, write_refinement
 from cryoinv.refinement.state import RefinementState
 
@@ -28,9 +28,9 @@ def run_in_folder(
 ) -> dict[str, Any] | None:
     """Check the images, refine, write the folder; return the summary, in the first process."""
     processes = refinement.processes
-    state = _saved(refinement, output) if resume and processes.first else None
+    state = refinement.saved(output / CHECKPOINT) if resume else None
     log = IterationLog(output, state.history if state else (), overwrite)
-    finished = None if state is None else _finished(state, refinement, output)
+    finished = _finished(state, refinement, output) if state and processes.first else None
     if processes.broadcast({"finished": np.array(finished is not None)})["finished"]:
         say(f"the refinement in {output} is finished: nothing is left to do")
         return finished
@@ -39,15 +39,9 @@ def run_in_folder(
         if processes.first:
             refinement.observer = RefinementProgress(progress, log)
         with _telling_how_to_go_on(refinement, log):
-            result = refinement.run(output / CHECKPOINT, resume)
+            result = refinement.run(output / CHECKPOINT, state)
             details |= _of_processes(refinement)
-    return _written(result, refinement, output, details) if processes.first else None
-
-
-def _saved(refinement: Refinement, output: Path) -> RefinementState | None:
-    """State of the run that is resumed; refuses a checkpoint of another run before anything is written."""
-    checkpoint = output / CHECKPOINT
-    return RefinementState.load(checkpoint, refinement.fingerprint()) if checkpoint.exists() else None
+            return _written(result, refinement, output, details) if processes.first else None
 
 
 def _finished(state: RefinementState, refinement: Refinement, output: Path) -> dict[str, Any] | None:
@@ -55,8 +49,8 @@ def _finished(state: RefinementState, refinement: Refinement, output: Path) -> d
     if not state.done(refinement.settings) or not all((output / name).is_file() for name in OUTPUT_FILES):
         return None
     try:
-        summary: dict[str, Any] = json.loads((output / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        summary = read_summary(output)
+    except InputError:
         return None
     return summary if summary.get("iterations") == state.iteration else None
 

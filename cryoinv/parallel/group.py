@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,8 +22,12 @@ from .processes import Arrays, Processes
 
 __all__ = ["ProcessGroup", "joined"]
 
-# A process that dies is noticed at once, its connections being closed; this is for machines that vanish.
-_TIMEOUT = timedelta(minutes=30)
+_MEETING = timedelta(minutes=30)  # until all have started
+# A process that dies is noticed at once, its connections being closed; this is for machines that vanish. Processes that
+# are healthy may be hours apart: one on a slower disk, or one that the system holds up.
+_TIMEOUT = timedelta(hours=24)
+# A thread of gloo's lets go of an exchange only after it has failed here, and aborts a Python that ends before that.
+_LETTING_GO = 0.5  # seconds
 _GROUPS = itertools.count()  # groups made one after the other must not read each other's addresses
 
 
@@ -66,23 +71,22 @@ class ProcessGroup(Processes):
     Raises
     ------
     LostProcessError
-        By every exchange, if another process has ended.
+        If the processes do not find each other; by every exchange, if another process has ended.
     """
 
     def __init__(self, place: Launch):
         super().__init__()
         self.place = place
         self._own = not dist.is_initialized()
-        if self._own:
-            store, _, _ = next(dist.rendezvous("env://", place.rank, place.size, timeout=_TIMEOUT))
-            self._store: Any = dist.PrefixStore(f"cryoinv{next(_GROUPS)}", store)
-            with _noticing_losses(self):
+        self._store: Any = None
+        with _meeting(place):
+            if self._own:
+                store, _, _ = next(dist.rendezvous("env://", place.rank, place.size, timeout=_MEETING))
+                self._store = dist.PrefixStore(f"cryoinv{next(_GROUPS)}", store)
                 dist.init_process_group(
-                    "gloo", store=self._store, rank=place.rank, world_size=place.size, timeout=_TIMEOUT
+                    "gloo", store=self._store, rank=place.rank, world_size=place.size, timeout=_MEETING
                 )
-        else:
-            self._store = None
-        self._gloo = dist.new_group(backend="gloo", timeout=_TIMEOUT)
+            self._gloo = dist.new_group(backend="gloo", timeout=_TIMEOUT)
         self._nccl: Any = None
         self._gpu_each: bool | None = None
 
@@ -161,10 +165,26 @@ class ProcessGroup(Processes):
 
 
 @contextmanager
+def _meeting(place: Launch) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:  # ValueError: a port that is no number
+        where = ":".join(os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT"))
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise LostProcessError(
+            f"process {place.rank} of {place.size} (from 0) did not meet the others at {where} ({reason}); expected "
+            "all to start and none to end, the first one's address (MASTER_ADDR), and a free port there (MASTER_PORT)"
+        ) from error
+
+
+@contextmanager
 def _noticing_losses(processes: Processes) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if "out of memory" in str(error):  # of this process's own GPU
+            raise
+        time.sleep(_LETTING_GO)
         raise LostProcessError(
             f"another process of this run ended or does not answer, so this one (process {processes.rank} of "
             f"{processes.size}, from 0) ends too"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,8 @@ from cryoinv.priors import GaussianPrior, Prior, PriorContext
 from cryoinv.solvers import ClosedForm, MStep
 from cryoinv.spaces import resolve_device
 
-from .checkpoint import resumed_state, run_fingerprint
+from .checkpoint import resumed_state
+from .fingerprint import run_fingerprint
 from .gold_standard import HalfMaps, join_low_resolution, tau2_from_fsc
 from .halves import split_particles
 from .records import iteration_record, run_warnings
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from cryoinv.io import ParticleStack
 
 __all__ = ["Refinement", "refine"]
+
+log = logging.getLogger(__name__)
 
 Halves = tuple[SufficientStatistics, SufficientStatistics]
 
@@ -109,7 +113,7 @@ def refine(
     with nullcontext(processes) if processes is not None else joined() as together:
         run = Refinement(particles, reference, prior, m_step, settings, device, observer, together)
         with quiet(not together.first):
-            return run.run(checkpoint, resume)
+            return run.run(checkpoint, run.saved(checkpoint) if resume and checkpoint is not None else None)
 
 
 class Refinement:
@@ -163,16 +167,19 @@ class Refinement:
 
     # --- the loop --------------------------------------------------------------------------------------------------
 
-    def run(self, checkpoint: Path | None = None, resume: bool = False) -> RefinementResult:
-        """Iterate until converged, then finish with all frequencies."""
+    def saved(self, checkpoint: Path) -> RefinementState | None:
+        """State that an earlier leg of this run has saved, in every process; None, and a warning, where none has."""
+        return resumed_state(checkpoint, self.fingerprint, self.processes)
+
+    def run(self, checkpoint: Path | None = None, state: RefinementState | None = None) -> RefinementResult:
+        """Iterate until converged, from the start or a `saved` state, then finish with all frequencies."""
         started = time.monotonic()
-        fingerprint = self.fingerprint()
-        check_same_run(fingerprint, self.processes)
-        state = None
-        if resume and checkpoint is not None:
-            state = resumed_state(checkpoint, fingerprint, self.device, self.processes)
+        check_same_run(self.fingerprint, self.device, self.processes)
         if state is None:
             state = self.start()
+        else:
+            log.info("resuming after iteration %d", state.iteration)
+            state = state.to(self.device)
         before = state.seconds
         while not state.done(self.settings):
             state = self.iterate(state)
@@ -180,7 +187,7 @@ class Refinement:
             state.history[-1]["seconds"] = round(state.seconds, 3)
             if self.processes.first:
                 if checkpoint is not None:
-                    state.save(checkpoint, fingerprint)
+                    state.save(checkpoint, self.fingerprint)
                 self.observer.iteration(state.history[-1])
         return self.finish(state, lambda: before + time.monotonic() - started)
 
@@ -264,8 +271,9 @@ class Refinement:
             run_warnings(state, summary, self._search(state)),
         )
 
-    def fingerprint(self) -> str:
-        """Short hash of particles, half-sets, reference, prior and settings: what a checkpoint must agree with."""
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """Short hashes of particles, half-sets, reference, prior and settings: what a checkpoint must agree with."""
         return run_fingerprint(
             self.particles,
             self.halves,

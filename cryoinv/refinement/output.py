@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import sys
@@ -90,7 +91,7 @@ def write_refinement(
     from cryoinv.io import write_particles_star, write_volume
 
     folder = Path(folder)
-    (folder / "figures").mkdir(exist_ok=True)
+    make_folder(folder / "figures")
     for name, volume in zip(("map.mrc", "half1.mrc", "half2.mrc"), (result.map, *result.half_maps), strict=True):
         write_volume(folder / name, volume.cpu().numpy(), result.pixel_size)
     posterior = result.posterior
@@ -226,14 +227,18 @@ def make_folder(folder: Path) -> None:
 
 def write_records(path: Path, records: Iterable[dict]) -> None:
     """Write records as lines of JSON."""
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    _write_text(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def write_json(path: Path, entries: Mapping[str, Any]) -> None:
     """Write one JSON object, indented."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(entries, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    _write_text(path, json.dumps(entries, indent=2, allow_nan=False) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    content = text.encode()
+    with atomic_path(path, len(content)) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_fsc_table(path: Path, curves: Mapping[str, Any], n: int, pixel_size: float) -> None:
@@ -251,13 +256,14 @@ def write_fsc_table(path: Path, curves: Mapping[str, Any], n: int, pixel_size: f
         Å per pixel.
     """
     columns = [np.asarray(torch.as_tensor(values).cpu()) for values in curves.values()]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["shell", "frequency_per_angstrom", "resolution_angstrom", *curves])
-        for shell, values in enumerate(zip(*columns, strict=True)):
-            resolution = f"{n * pixel_size / shell:.4f}" if shell else "inf"
-            numbers = [f"{value:.6f}" for value in values]
-            writer.writerow([shell, f"{shell / (n * pixel_size):.6f}", resolution, *numbers])
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["shell", "frequency_per_angstrom", "resolution_angstrom", *curves])
+    for shell, values in enumerate(zip(*columns, strict=True)):
+        resolution = f"{n * pixel_size / shell:.4f}" if shell else "inf"
+        numbers = [f"{value:.6f}" for value in values]
+        writer.writerow([shell, f"{shell / (n * pixel_size):.6f}", resolution, *numbers])
+    _write_text(path, text.getvalue())
 
 
 def write_figures(folder: Path, result: RefinementResult) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from cryoinv.files import atomic_path
 from cryoinv.likelihood import PoseMoments
 from cryoinv.noise import RadialGaussianNoise
 
+from .fingerprint import Fingerprint, different_parts
 from .schedule import Schedule
 from .settings import RefinementSettings
 
 __all__ = ["RefinementState"]
 
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclass
@@ -64,12 +65,17 @@ class RefinementState:
         """Whether only the final pass is left."""
         return self.schedule.converged or self.iteration >= settings.max_iterations
 
-    def to_arrays(self, fingerprint: str = "") -> dict[str, np.ndarray]:
+    def to(self, device: torch.device | str) -> RefinementState:
+        """The same state with its maps on a device."""
+        first, second = (reference.to(device) for reference in self.references)
+        return replace(self, references=(first, second))
+
+    def to_arrays(self, fingerprint: Fingerprint | None = None) -> dict[str, np.ndarray]:
         """Arrays by name, for files and other processes; `fingerprint` tells data and settings apart."""
         text = json.dumps(
             {
                 "version": _VERSION,
-                "fingerprint": fingerprint,
+                "fingerprint": dict(fingerprint or {}),
                 "schedule": self.schedule.to_dict(),
                 "window": self.window,
                 "iteration": self.iteration,
@@ -102,7 +108,7 @@ class RefinementState:
             head["seconds"],
         )
 
-    def save(self, path: Path, fingerprint: str) -> None:
+    def save(self, path: Path, fingerprint: Fingerprint) -> None:
         """Write a checkpoint, to a temporary name first; the last one stays where that fails."""
         arrays = self.to_arrays(fingerprint)
         size = sum(array.nbytes for array in arrays.values())
@@ -110,30 +116,42 @@ class RefinementState:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, path: Path, fingerprint: str, device: torch.device | str = "cpu") -> RefinementState:
-        """Read a checkpoint back.
+    def load(cls, path: Path, fingerprint: Fingerprint) -> RefinementState:
+        """Read a checkpoint back, onto the CPU.
 
         Raises
         ------
         InputError
-            If the file is damaged or belongs to other particles, reference or settings.
+            If the file cannot be read, is damaged, or belongs to another run (it names what differs) or version.
         """
         try:
             with np.load(path, allow_pickle=False) as saved:
                 arrays = {name: saved[name] for name in saved.files}
-            head = _head(arrays)
-            mine = (head["version"], head["fingerprint"]) == (_VERSION, fingerprint)
-            state = cls.from_arrays(arrays, device) if mine else None
+            _check_origin(path, _head(arrays), fingerprint)
+            return cls.from_arrays(arrays)
+        except (InputError, MemoryError):  # which say nothing against the file
+            raise
+        except OSError as error:
+            raise InputError(f"{path}: the checkpoint cannot be read ({error.strerror or error})") from error
         except Exception as error:
             raise InputError(
                 f"{path} is not a readable checkpoint (damaged, or another file); start again with --overwrite"
             ) from error
-        if state is None:
-            raise InputError(
-                f"{path} belongs to a run with other particles, reference or settings; resume with the same ones, "
-                "or start again with --overwrite"
-            )
-        return state
+
+
+def _check_origin(path: Path, head: Mapping[str, Any], fingerprint: Fingerprint) -> None:
+    """Refuse a checkpoint of another version, whose fingerprint means something else, and of another run."""
+    if head["version"] != _VERSION:
+        raise InputError(
+            f"{path} was written by another version of cryoinv (format {head['version']}, expected {_VERSION}); "
+            "resume with that version, or start again with --overwrite"
+        )
+    other = different_parts(head["fingerprint"], fingerprint)
+    if other:
+        raise InputError(
+            f"{path} belongs to a run that differs in {', '.join(other)}; resume with the same, or start again with "
+            "--overwrite"
+        )
 
 
 def _head(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from cryoinv.errors import InputError
 from cryoinv.parallel import Processes
 
+from .fingerprint import Fingerprint, different_parts
 from .result import RefinementObserver
 from .state import RefinementState
 
@@ -28,15 +29,26 @@ def agreed_state(
     return RefinementState.from_arrays(arrays, device) if arrays else None
 
 
-def check_same_run(fingerprint: str, processes: Processes) -> None:
-    """Refuse processes that were given different particles, references or settings."""
-    found = processes.gather({"run": np.frombuffer(fingerprint.encode(), np.uint8)})
-    other = [rank for rank, arrays in enumerate(found) if arrays["run"].tobytes() != found[0]["run"].tobytes()]
-    if other:
-        raise InputError(
-            f"process {other[0]} (from 0) has other particles, reference or settings than process 0, expected the same "
-            "in all"
-        )
+def check_same_run(fingerprint: Fingerprint, device: torch.device, processes: Processes) -> None:
+    """Refuse processes with different particles, references or settings, or a GPU in some only; it names what differs.
+
+    Sums on GPUs and on CPUs travel by different ways: such processes would wait for each other.
+    """
+    parts = {**fingerprint, "kind of device": device.type}
+    told = {name: np.frombuffer(text.encode(), np.uint8) for name, text in parts.items()}
+    found = [{name: text.tobytes().decode() for name, text in each.items()} for each in processes.gather(told)]
+    for rank, one in enumerate(found):
+        other = different_parts(found[0], one)
+        if other == ["kind of device"]:
+            first, this = (each["kind of device"] for each in (found[0], one))
+            raise InputError(
+                f"process {rank} (from 0) computes on {this}, process 0 on {first}, expected the same kind of device "
+                "in all: name one that every machine has (--device)"
+            )
+        if other:
+            raise InputError(
+                f"process {rank} (from 0) differs from process 0 in {', '.join(other)}, expected the same in all"
+            )
 
 
 def particle_counter(

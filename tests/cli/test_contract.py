@@ -195,6 +195,28 @@ def test_resume_without_a_checkpoint_starts_afresh_and_says_so(cryoinv, dataset,
     assert outcome.code == 0 and "no checkpoint" in outcome.err
 
 
+@pytest.mark.parametrize("left", ["all", "map.mrc", "figures/fsc.png"])
+def test_resume_without_a_checkpoint_replaces_no_results(left, cryoinv, refined, dataset, tmp_path):
+    folder = shutil.copytree(refined, tmp_path / "run")
+    for name in OUTPUT_FILES:
+        if name == "checkpoint.npz" or left not in ("all", name):
+            (folder / name).unlink()
+    before = snapshot(folder)
+    arguments = ["refine", dataset / "particles.star", "--reference", dataset / "reference.mrc", "--output", folder]
+    outcome = cryoinv(*arguments, *REFINE, "--resume")
+    assert outcome.code == 1 and "no checkpoint.npz to go on from; use --overwrite" in outcome.err
+    assert snapshot(folder) == before
+
+
+def test_resume_of_a_run_killed_before_its_first_checkpoint_starts_afresh(cryoinv, dataset, tmp_path):
+    for name in ("iterations.jsonl", ".cryoinv.lock", ".0123456789ab.checkpoint.npz", "notes.txt"):
+        (tmp_path / name).touch()
+    arguments = ["refine", dataset / "particles.star", "--reference", dataset / "reference.mrc", "--output", tmp_path]
+    outcome = cryoinv(*arguments, *REFINE, "--max-iterations", 1, "--resume")
+    assert outcome.code == 0 and "no checkpoint" in outcome.err
+    assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()} == {*OUTPUT_FILES, "notes.txt"}
+
+
 def test_resume_refuses_a_checkpoint_of_another_run(cryoinv, refined, dataset):
     before = snapshot(refined)
     outcome = cryoinv(

@@ -1,7 +1,9 @@
 """One run at a time in a folder."""
 
+import errno
 import json
 import os
+import platform
 import subprocess
 import sys
 
@@ -69,3 +71,57 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be made"), folder_lock(tmp_path / "file" / "run"):
         pass
+
+
+def signed(folder, **entries):
+    """The lock file of another run, and its content."""
+    entries = {"process": os.getpid(), "machine": platform.node(), "since": "then"} | entries
+    (folder / LOCK).write_text(json.dumps(entries))
+    return (folder / LOCK).read_text()
+
+
+@pytest.fixture
+def no_locks(monkeypatch):
+    """A file system that knows no locks."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO])
+@pytest.mark.parametrize("enter", [refuse_if_locked, lambda folder: folder_lock(folder).__enter__()])
+def test_a_lock_file_that_cannot_be_opened_is_another_runs_and_stays(number, enter, tmp_path, monkeypatch):
+    content = signed(tmp_path)
+
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.raises(InputError, match=rf"{LOCK}: cannot be locked \({os.strerror(number)}\) \(process"):
+        enter(tmp_path)
+    assert (tmp_path / LOCK).read_text() == content
+
+
+@pytest.mark.parametrize("other", [{}, {"process": 1}, {"machine": "elsewhere", "process": 2**22 + 1}])
+def test_without_locks_a_file_that_names_another_run_holds(other, no_locks, tmp_path):
+    content = signed(tmp_path, **other)
+    for enter in (refuse_if_locked, lambda folder: folder_lock(folder).__enter__()):
+        with pytest.raises(InputError, match=f"may be writing .*remove .*{LOCK} if"):
+            enter(tmp_path)
+    assert (tmp_path / LOCK).read_text() == content
+
+
+@pytest.mark.parametrize("left", [None, "", "{}", "ended"])
+def test_without_locks_a_run_warns_signs_and_cleans_up(left, no_locks, tmp_path, capsys):
+    if left == "ended":
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        signed(tmp_path, process=ended.pid)
+    elif left is not None:
+        (tmp_path / LOCK).write_text(left)
+    with folder_lock(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text())["process"] == os.getpid()
+    assert "cannot be locked" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -1,7 +1,9 @@
 """`refine` under torchrun, killed and resumed: one voice, one folder, one map."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,6 +168,28 @@ def test_a_finished_run_is_left_alone_and_one_with_a_file_missing_is_completed(c
     assert (undisturbed / "half1.mrc").read_bytes() == content
 
 
+@pytest.mark.parametrize("content", ["[1]", "no JSON"])
+def test_a_finished_run_with_a_damaged_summary_is_completed(content, cryoinv, refined, dataset, tmp_path):
+    folder = shutil.copytree(refined, tmp_path / "run")
+    (folder / "summary.json").write_text(content)
+    command = ["refine", dataset / "particles.star", "--reference", dataset / "reference.mrc", "--output", folder]
+    outcome = cryoinv(*command, *REFINE, "--resume")
+    assert outcome.code == 0 and "resuming after iteration 2" in outcome.err
+    assert json.loads((folder / "summary.json").read_text())["iterations"] == 2
+
+
+def test_other_images_under_the_same_names_are_refused(cryoinv, refined, copy, tmp_path):
+    folder = shutil.copytree(refined, tmp_path / "run")
+    command = ["refine", copy / "particles.star", "--reference", copy / "reference.mrc", "--output", folder, *REFINE]
+    outcome = cryoinv(*command, "--resume")  # the same data set in another place
+    assert outcome.code == 0 and "is finished" in outcome.err
+    with (copy / "particles.mrcs").open("r+b") as file:
+        file.seek(-400 * 4, os.SEEK_END)
+        file.write(np.random.default_rng(0).normal(size=400).astype("<f4").tobytes())
+    outcome = cryoinv(*command, "--resume")
+    assert outcome.code == 1 and "differs in images;" in outcome.err
+
+
 def test_a_full_disk_says_what_it_needs_and_where_it_goes_on(cryoinv, dataset, tmp_path, monkeypatch):
     ordinary, calls = np.savez, []
 
@@ -182,3 +206,21 @@ def test_a_full_disk_says_what_it_needs_and_where_it_goes_on(cryoinv, dataset, t
     (told,) = errors_of(outcome.err)
     assert "it needs 0.1 MiB" in told and "--resume goes on after iteration 1 saved in" in told
     assert {p.name for p in (tmp_path / "run").iterdir()} == {"checkpoint.npz", "iterations.jsonl"}
+
+
+@pytest.mark.parametrize("name", ["particles.star", "fsc.csv", "figures/fsc.png", "summary.json"])
+def test_a_disk_that_is_full_in_the_end_says_where_it_goes_on(name, cryoinv, dataset, tmp_path, monkeypatch):
+    folder, ordinary = tmp_path / "run", os.replace
+
+    def full(source, target):
+        if str(target).endswith(f"run/{name}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return ordinary(source, target)
+
+    command = ["refine", dataset / "particles.star", "--reference", dataset / "reference.mrc", "--output", folder]
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", full)
+        outcome = cryoinv(*command, *REFINE, "--max-iterations", "1")
+    (told,) = errors_of(outcome.err)
+    assert outcome.code == 1 and "No space left" in told and "--resume goes on after iteration 1 saved in" in told
+    assert "it needs" in told or name in ("particles.star", "figures/fsc.png")

@@ -252,8 +252,8 @@ def test_a_checkpoint_comes_back_as_it_was_and_only_for_the_same_run(tmp_path):
         7.0,
     )
     path = tmp_path / "checkpoint.npz"
-    state.save(path, "abc")
-    back = RefinementState.load(path, "abc")
+    state.save(path, {"particles": "abc"})
+    back = RefinementState.load(path, {"particles": "abc"})
     for a, b in zip(state.references, back.references, strict=True):
         torch.testing.assert_close(a, b)
     np.testing.assert_array_equal(back.moments.poses.rotations, poses.rotations)
@@ -267,11 +267,11 @@ def test_a_checkpoint_comes_back_as_it_was_and_only_for_the_same_run(tmp_path):
         [{"iteration": 1}],
     )
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.npz"]
-    with pytest.raises(InputError, match="other particles"):
-        RefinementState.load(path, "abd")
+    with pytest.raises(InputError, match="differs in particles;"):
+        RefinementState.load(path, {"particles": "abd"})
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match="not a readable checkpoint"):
-        RefinementState.load(path, "abc")
+        RefinementState.load(path, {"particles": "abc"})
 
 
 def test_a_reference_of_something_else_is_said(caplog):
