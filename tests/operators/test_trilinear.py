@@ -15,7 +15,7 @@ from cryoinv.operators import (
     trilinear_numba,
     trilinear_tiles_numba,
 )
-from cryoinv.operators.slice_sums import BufferedSums
+from cryoinv.operators.slice_sums import BufferedSums, CompiledSums
 from cryoinv.operators.trilinear import insert_slices, insert_weights, slice_spectrum
 from cryoinv.spaces import VolumeSpace
 
@@ -117,6 +117,13 @@ def test_running_sums_are_those_of_one_insertion(scheme, dtype, monkeypatch):
             sums.add(ROTATIONS[part], pixels, data[part], weight[part])
         expected = scheme.insert(data, ROTATIONS, pixels), scheme.insert_weights(weight, ROTATIONS, pixels)
         torch.testing.assert_close((sums.data(), sums.weight()), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_running_sums_leave_boxes_beyond_the_compiled_kernel_to_the_readable_one(monkeypatch):
+    scheme, cpu = TrilinearInterpolation(8, 2), torch.device("cpu")
+    assert isinstance(scheme.slice_sums(cpu), CompiledSums)
+    monkeypatch.setattr(trilinear, "_LARGEST_COMPILED_BOX", scheme.box - 1)
+    assert isinstance(scheme.slice_sums(cpu), BufferedSums)
 
 
 @pytest.mark.parametrize("scheme", [TrilinearInterpolation(8, 2), NufftInterpolation(8)])
