@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from cryoinv.geometry import PointGroup, Poses
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import Interpolation
 
+from . import tensor_cores
 from .accumulator import SliceAccumulator
 from .candidate_pass import local_pass, oversampled_pass
 from .candidates import Candidates
@@ -23,7 +25,6 @@ from .posterior import PoseWeights
 from .scores import ImageTerms, image_terms
 from .search import ExhaustiveSearch, LocalSearch
 from .statistics import PosteriorSummary
-from .tensor_cores import is_harmless, tf32
 
 __all__ = ["Expectation"]
 
@@ -71,22 +72,37 @@ class Expectation:
     memory_bytes: int = 1 << 29
     callback: Callable[[int], None] | None = None
     negligible: float = 1e-6
+    accumulator: SliceAccumulator = field(init=False, repr=False)
+    _tf32: bool = field(init=False, repr=False)
+    _is_tf32_measured: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._begin()
 
     def run(
         self, search: ExhaustiveSearch | LocalSearch, indices: np.ndarray
     ) -> tuple[SliceAccumulator, PosteriorSummary]:
         """Go through the particles; return the sums and the summaries."""
-        self._tf32: bool | None = None if self.images.device.type == "cuda" else False
+        self._begin()
+        with self.products(tf32=False):  # whatever the caller allows: only what has been measured is in TF32
+            if isinstance(search, LocalSearch):
+                summary = local_pass(self, search, indices)
+            elif search.oversampling is not None:
+                summary = oversampled_pass(self, search, indices)
+            else:
+                summary = self._exhaustive(search, indices)
+        return self.accumulator, summary
+
+    def _begin(self) -> None:
+        """Nothing accumulated, nothing known of what TF32 would change."""
+        self._tf32, self._is_tf32_measured = False, self.images.device.type != "cuda"
         self.accumulator = SliceAccumulator(
             self.interpolation, self.images.disc, self.symmetry, self.noise.sigma2.shape[0], self.gradient
         )
-        if isinstance(search, LocalSearch):
-            summary = local_pass(self, search, indices)
-        elif search.oversampling is not None:
-            summary = oversampled_pass(self, search, indices)
-        else:
-            summary = self._exhaustive(search, indices)
-        return self.accumulator, summary
+
+    def products(self, tf32: bool) -> AbstractContextManager[None]:
+        """Whether matrix products use TF32 inside the block, on a GPU; elsewhere torch's setting is left alone."""
+        return tensor_cores.tf32(tf32) if self.images.device.type == "cuda" else nullcontext()
 
     # --- every pose of a shared grid ---------------------------------------------------------------------------
 
@@ -137,7 +153,7 @@ class Expectation:
                 self.accumulator.add_images(group, terms.power, len(block))
                 self.report(len(block))
             if self.sums:
-                with tf32(bool(self._tf32)):
+                with self.products(self._tf32):
                     sums.add(posterior, terms, self.images.mask is not None)
         self._close_group(grid, sums)
         return PosteriorSummary.concatenate(summaries)
@@ -149,9 +165,9 @@ class Expectation:
 
     def posterior(self, grid: SharedGrid, terms: ImageTerms) -> GridPosterior:
         """Posterior of a block of images; the first block decides on the precision of products."""
-        if self._tf32 is None:
-            self._tf32 = is_harmless(grid, terms)
-        with tf32(self._tf32):
+        if not self._is_tf32_measured:
+            self._tf32, self._is_tf32_measured = tensor_cores.is_harmless(grid, terms), True
+        with self.products(self._tf32):
             return grid.posterior(terms)
 
     def _close_group(self, grid: SharedGrid, sums: _GroupSums | None) -> None:

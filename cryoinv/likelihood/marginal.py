@@ -199,7 +199,8 @@ class MarginalLikelihood(odl.functionals.Functional):
         batch, place = np.asarray(batch), np.argsort(grid.order)
         table = None
         for group, block in self.images.group_blocks(batch, len(batch)):
-            found = grid.posterior(image_terms(self.images, self.noise, group, block, self.count))
+            with step.products(tf32=False):
+                found = grid.posterior(image_terms(self.images, self.noise, group, block, self.count))
             weights = torch.stack([grid.masses(found, image, place) for image in range(len(block))])
             table = weights.new_empty(len(batch), *weights.shape[1:]) if table is None else table
             table[torch.as_tensor(np.isin(batch, block), device=table.device)] = weights
