@@ -50,7 +50,8 @@ class MarginalLikelihood(odl.functionals.Functional):
     interpolation : Interpolation, optional
         How slices are read; trilinear with padding 2 by default.
     r_max : float, optional
-        Largest image frequency used; by default all below the Nyquist frequency.
+        Largest image frequency used, in shells, that is, in units of 1 / (n * pixel_size); by default all below the
+        Nyquist frequency.
     symmetry : PointGroup, optional
         Of the map; C1 by default.
     memory_bytes : int
