@@ -26,7 +26,7 @@ from .scores import ImageTerms, image_terms
 from .search import ExhaustiveSearch, LocalSearch
 from .statistics import PosteriorSummary
 
-__all__ = ["Expectation"]
+__all__ = ["Expectation", "GroupSums"]
 
 _CACHE_BYTES = 1 << 24  # a thread's: tables are gone through several times
 
@@ -140,7 +140,7 @@ class Expectation:
             terms = image_terms(self.images, self.noise, group, block, self.count)
             if sums is None or sums.group != group:
                 self._close_group(grid, sums)
-                sums = _GroupSums(group, grid, terms.precision)
+                sums = GroupSums(group, grid, terms.precision)
             posterior = self.posterior(grid, terms)
             summary = self.summary(block, posterior.summary, terms.constant, *grid.poses(posterior.summary.best))
             if self.sums:
@@ -170,7 +170,7 @@ class Expectation:
         with self.products(self._tf32):
             return grid.posterior(terms)
 
-    def _close_group(self, grid: SharedGrid, sums: _GroupSums | None) -> None:
+    def _close_group(self, grid: SharedGrid, sums: GroupSums | None) -> None:
         if sums is not None and self.sums:
             self.accumulator.add_slices(
                 sums.group,
@@ -242,8 +242,18 @@ class Expectation:
             self.callback(particles)
 
 
-class _GroupSums:
-    """Sums per slice over the images of one optics group."""
+class GroupSums:
+    """Sums per slice over the images of one optics group.
+
+    Parameters
+    ----------
+    group : int
+        Its number.
+    grid : SharedGrid
+        Whose slices.
+    precision : torch.Tensor, shape (P,)
+        Weight over noise power.
+    """
 
     def __init__(self, group: int, grid: SharedGrid, precision: torch.Tensor):
         self.group, self.grid, self.precision = group, grid, precision
@@ -251,6 +261,7 @@ class _GroupSums:
         self.scored: GridSums | None = None
 
     def add(self, posterior: GridPosterior, terms: ImageTerms, masked: bool) -> None:
+        """Add a block of images; if they are `masked`, what is scored is summed beside what is inserted."""
         self.grid.add_data(self.inserted, posterior, terms.inserted)
         self.grid.add_weights(self.inserted, posterior, terms.weight)
         if masked:
