@@ -16,7 +16,7 @@ AllowDuplicates = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes the first GPU if there is one.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads, of each process; all cores if not given.")]
-Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result, on a GPU but for rounding.")]
 Symmetry = Annotated[str, typer.Option(help="Point group: C<n>, D<n>, T, O, I or I1 to I4.")]
 NoCtf = Annotated[bool, typer.Option("--no-ctf", help="Leave out the CTF even where defocus is known.")]
 Padding = Annotated[int, typer.Option(min=1, max=4, help="Oversampling of the map in Fourier space.")]
