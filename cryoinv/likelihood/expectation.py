@@ -163,12 +163,16 @@ class Expectation:
         kind = SharedGrid if search.pairs is None else PairedGrid
         return kind(search, self.interpolation, self.prepared, self.pixels)
 
-    def posterior(self, grid: SharedGrid, terms: ImageTerms) -> GridPosterior:
-        """Posterior of a block of images; the first block decides on the precision of products."""
+    def posterior(self, grid: SharedGrid, terms: ImageTerms, tables: bool = True) -> GridPosterior:
+        """Posterior of a block of images; the first block decides on the precision of products.
+
+        Tables are for sums over the grid itself: without such, or oversampled, there are none.
+        """
+        tables = tables and self.sums and grid.search.oversampling is None
         if not self._is_tf32_measured:
             self._tf32, self._is_tf32_measured = tensor_cores.is_harmless(grid, terms), True
         with self.products(self._tf32):
-            return grid.posterior(terms)
+            return grid.posterior(terms, tables)
 
     def _close_group(self, grid: SharedGrid, sums: GroupSums | None) -> None:
         if sums is not None and self.sums:
@@ -186,7 +190,8 @@ class Expectation:
         grid = self.shared_grid(search)
         evidence: dict[int, float] = {}
         for group, block in self.images.group_blocks(indices, self.block_size(search)):
-            posterior = self.posterior(grid, image_terms(self.images, self.noise, group, block, self.count))
+            terms = image_terms(self.images, self.noise, group, block, self.count)
+            posterior = self.posterior(grid, terms, tables=False)
             evidence |= zip(block.tolist(), posterior.summary.log_evidence.tolist(), strict=True)
         return np.array([evidence[int(i)] for i in indices])
 
