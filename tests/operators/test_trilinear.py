@@ -126,6 +126,27 @@ def test_running_sums_leave_boxes_beyond_the_compiled_kernel_to_the_readable_one
     assert isinstance(scheme.slice_sums(cpu), BufferedSums)
 
 
+def test_slices_that_wait_are_bounded_however_large_the_box(monkeypatch):
+    inserted = []
+
+    class Scheme:
+        box = 1 << 14
+
+        def insert(self, values, rotations, pixels):
+            inserted.append(len(values))
+            return torch.zeros(1)
+
+        insert_weights = insert
+
+    _, data, pixels, _ = problem(8, 1)
+    monkeypatch.setattr(slice_sums, "_BUFFER_BYTES", 4 * 24 * len(pixels))  # of slices with their weights
+    sums = BufferedSums(Scheme())
+    for i in range(7):
+        sums.add(ROTATIONS[i : i + 1], pixels, data[i : i + 1], data[i : i + 1].real)
+    assert inserted == [5, 5]
+    assert sums.data() is not None and inserted == [5, 5, 2, 2]
+
+
 @pytest.mark.parametrize("scheme", [TrilinearInterpolation(8, 2), NufftInterpolation(8)])
 def test_running_sums_without_weights(scheme):
     _, data, pixels, _ = problem(8, 1)
