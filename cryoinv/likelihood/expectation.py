@@ -110,16 +110,18 @@ class Expectation:
         parts = self._orientation_parts(search)
         if len(parts) == 1:
             return self._shared_pass(parts[0], indices, search.spacing_degrees)
-        # The evidence of the whole grid is needed before any part's weights: two passes over the parts.
-        evidence = np.stack([self._evidence(part, indices) for part in parts], 1)
-        share = np.exp(evidence - np.logaddexp.reduce(evidence, axis=1)[:, None])
-        summaries = [
-            self._shared_pass(part, indices, search.spacing_degrees, share[:, c], first=c == 0)
-            for c, part in enumerate(parts)
-        ]
-        by_particle = np.argsort(indices, kind="stable")  # the order of summaries
-        within = NEIGHBOURHOOD * search.spacing_degrees
-        return merged_summary(summaries, share[by_particle], within, self.symmetry)
+        spacing = search.spacing_degrees
+        if self.sums:
+            # The evidence of the whole grid is needed before any part's weights: two passes over the parts.
+            share = _shares([self._evidence(part, indices) for part in parts])
+            summaries = [
+                self._shared_pass(part, indices, spacing, share[:, c], first=c == 0) for c, part in enumerate(parts)
+            ]
+            share = share[np.argsort(indices, kind="stable")]  # the order of summaries
+        else:
+            summaries = [self._shared_pass(part, indices, spacing, first=c == 0) for c, part in enumerate(parts)]
+            share = _shares([summary.log_likelihood for summary in summaries])
+        return merged_summary(summaries, share, NEIGHBOURHOOD * spacing, self.symmetry)
 
     def _shared_pass(
         self,
@@ -245,6 +247,12 @@ class Expectation:
         """Tell the callback of particles done."""
         if self.callback is not None:
             self.callback(particles)
+
+
+def _shares(evidence: list[np.ndarray]) -> np.ndarray:
+    """Share (m, parts) of each part of a grid in the posteriors of m particles, from the log-evidence of each (m,)."""
+    table = np.stack(evidence, 1)
+    return np.exp(table - np.logaddexp.reduce(table, axis=1)[:, None])
 
 
 class GroupSums:
