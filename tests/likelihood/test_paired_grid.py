@@ -106,8 +106,15 @@ def test_likelihoods_alone_score_every_part_once_and_mix_no_tables(dtype, monkey
     np.testing.assert_allclose(*found, rtol=1e-5 if dtype == torch.float32 else 1e-12)
 
 
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(1)
+
+
 @pytest.mark.parametrize("offset", [0.0, -500.0], ids=["narrow", "wide"])
-def test_compiled_softmax_agrees_with_torch(offset, monkeypatch):
+def test_compiled_softmax_agrees_with_torch(offset, threads, monkeypatch):
     volume, images, search, _, noise = problem(dtype=torch.float32)
     volume = volume.float()
     search.log_rotation_prior = search.log_rotation_prior + offset * (np.arange(len(search.rotations)) % 3)

@@ -92,6 +92,30 @@ def test_insertion_by_tiles_is_insertion(n, padding, tile_bytes, sorted_pixels, 
     torch.testing.assert_close([sums.data(), sums.weight()], expected)
 
 
+@pytest.fixture
+def two_threads():
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+@pytest.mark.parametrize("slices", [1, 2, 7])
+def test_two_threads_insert_into_an_accumulator_each(slices, dtype, two_threads):
+    _, values, pixels, box = problem(9, 2, dtype)
+    values, weights, rotations = values[:slices], values.real[:slices].abs(), ROTATIONS[:slices]
+    assert trilinear_numba.parts_for(pixels, 2, 8) == 2 and not trilinear_tiles_numba.tiles_for(pixels, 2, 8)
+    sums = trilinear_numba.accumulators(box, 3, values.real.dtype, 2)
+    trilinear_numba.add_slices(sums, rotations.to(sums.dtype), pixels, 2, values, weights)
+    assert len(sums) == 2 and sums[0].any() and bool(sums[1].any()) == (slices > 1)
+    expected = [insert_slices(values, rotations, pixels, box, 2, compiled=False),
+                insert_weights(weights, rotations, pixels, box, 2, compiled=False)]
+    data, weight = torch.view_as_complex(sums.sum(0)[..., :2].contiguous()), sums.sum(0)[..., 2]
+    tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.complex64 else {}
+    torch.testing.assert_close([data, weight], expected, **tolerance)
+    torch.testing.assert_close(insert_slices(values, rotations, pixels, box, 2), expected[0], **tolerance)
+
+
 def test_insertion_by_tiles_does_not_depend_on_threads():
     pixels, box = FourierDisc(48).pixels, 96
     assert trilinear_tiles_numba.tiles_for(pixels, 2, 8)
