@@ -66,7 +66,7 @@ class SpherePrior(Prior):
 
     def bind(self, statistics, context):
         radius = context.particle_radius / context.pixel_size
-        sphere = soft_sphere(statistics.box, radius, dtype=torch.float32)
+        sphere = soft_sphere(statistics.box, radius, device=statistics.data.device)
         return BoundSpherePrior(statistics.space, self.outside**2 + self.inside**2 * sphere)
 
 

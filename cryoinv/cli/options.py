@@ -22,7 +22,7 @@ _MOST_THREADS = 1024
 Threads = Annotated[
     int | None, typer.Option(min=1, max=_MOST_THREADS, help="CPU threads, of each process; all cores if not given.")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result, on a GPU but for rounding.")]
 Symmetry = Annotated[str, typer.Option(help="Point group: C<n>, D<n>, T, O, I or I1 to I4.")]
 NoCtf = Annotated[bool, typer.Option("--no-ctf", help="Leave out the CTF even where defocus is known.")]
 Padding = Annotated[int, typer.Option(min=1, max=4, help="Oversampling of the map in Fourier space.")]

@@ -45,6 +45,9 @@ class SliceAccumulator:
     ):
         self.interpolation, self.disc, self.symmetry = interpolation, disc, symmetry
         self.residuals = ResidualPower.zeros(groups, disc.n // 2 + 1)
+        # On the CPU once and for all: to ask a GPU for them at every call would be to wait for it.
+        self._shells, self._weights = disc.shells.cpu(), disc.weights.cpu()
+        self._radii = (disc.pixels.cpu().double() ** 2).sum(1).sqrt()
         device = disc.pixels.device
         self._sums = interpolation.slice_sums(device)
         self._residual_sums = interpolation.slice_sums(device) if gradient else None
@@ -52,7 +55,7 @@ class SliceAccumulator:
 
     def add_images(self, group: int, power: torch.Tensor, images: int) -> None:
         """Count the power of images, before the expected signal is taken off by `add_slices`."""
-        self.residuals.add(group, power, self.disc.shells, self.disc.weights, images)
+        self.residuals.add(group, power, self._shells, self._weights, images)
 
     def add_slices(
         self,
@@ -75,10 +78,9 @@ class SliceAccumulator:
         expected.addcmul_(weight[..., None], parts).mul_(parts)
         columns = expected.flatten(1).T @ expected.new_ones(len(expected))  # a reduction by sum is far slower
         power = columns.double().view(-1, 2).sum(1) / precision
-        shells, weights = self.disc.shells[:count], self.disc.weights[:count]
-        self.residuals.add(group, power, shells, weights, 0)
+        self.residuals.add(group, power, self._shells[:count], self._weights[:count], 0)
         pixels, turned = self.disc.pixels[:count], torch.as_tensor(rotations)
-        self._largest = float((pixels[-1].double() ** 2).sum().sqrt())
+        self._largest = float(self._radii[count - 1])
         for mate in self.symmetry.matrices:
             self._sums.add(turned @ torch.as_tensor(mate), pixels, data, weight)
         if self._residual_sums is not None:

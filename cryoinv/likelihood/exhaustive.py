@@ -29,7 +29,7 @@ class GridPosterior:
     translations : torch.Tensor, shape (I, T)
         Mass of every translation.
     tables : tuple of torch.Tensor
-        Masses of all poses in the grid's own way.
+        Masses of all poses in the grid's own way; empty where they were not asked for.
     scale : torch.Tensor, shape (I,)
         Factors that the tables still lack.
     """
@@ -134,8 +134,8 @@ class SharedGrid:
         """Orientations of the slices."""
         return self.rotations
 
-    def posterior(self, terms: ImageTerms) -> GridPosterior:
-        """Posterior of a block of images over the whole grid."""
+    def posterior(self, terms: ImageTerms, tables: bool = True) -> GridPosterior:
+        """Posterior of a block of images over the whole grid, its `tables` where they are wanted."""
         shifted = as_real(self._shifted(terms.scored))
         scores = (shifted @ self._real.T).view(len(terms), len(self.table), -1)
         scores -= 0.5 * (terms.weight @ self._power.T)[:, None]
@@ -143,7 +143,7 @@ class SharedGrid:
         found = normalise(scores)
         weights = found.weights
         one = weights.new_ones(len(weights))
-        return GridPosterior(found.without_table(), weights.sum(1), weights.sum(2), (weights,), one)
+        return GridPosterior(found.without_table(), weights.sum(1), weights.sum(2), (weights,) if tables else (), one)
 
     def new_sums(self) -> GridSums:
         """Nothing summed yet."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from cryoinv.geometry import PointGroup, Poses
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import Interpolation
 
+from . import tensor_cores
 from .accumulator import SliceAccumulator
 from .candidate_pass import oversampled_pass
 from .candidates import Candidates
@@ -24,9 +26,8 @@ from .posterior import PoseWeights
 from .scores import ImageTerms, image_terms
 from .search import ExhaustiveSearch, LocalSearch
 from .statistics import PosteriorSummary
-from .tensor_cores import is_harmless, tf32
 
-__all__ = ["Expectation"]
+__all__ = ["Expectation", "GroupSums"]
 
 _CACHE_BYTES = 1 << 24  # a thread's: tables are gone through several times
 _OWN_CACHE_BYTES = 1 << 25  # of slices of particles' own: larger batches wander to memory and back at every step
@@ -74,22 +75,37 @@ class Expectation:
     memory_bytes: int = 1 << 29
     callback: Callable[[int], None] | None = None
     negligible: float = 1e-6
+    accumulator: SliceAccumulator = field(init=False, repr=False)
+    _tf32: bool = field(init=False, repr=False)
+    _is_tf32_measured: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._begin()
 
     def run(
         self, search: ExhaustiveSearch | LocalSearch, indices: np.ndarray
     ) -> tuple[SliceAccumulator, PosteriorSummary]:
         """Go through the particles; return the sums and the summaries."""
-        self._tf32: bool | None = None if self.images.device.type == "cuda" else False
+        self._begin()
+        with self.products(tf32=False):  # whatever the caller allows: only what has been measured is in TF32
+            if isinstance(search, LocalSearch):
+                summary = local_pass(self, search, indices)
+            elif search.oversampling is not None:
+                summary = oversampled_pass(self, search, indices)
+            else:
+                summary = self._exhaustive(search, indices)
+        return self.accumulator, summary
+
+    def _begin(self) -> None:
+        """Nothing accumulated, nothing known of what TF32 would change."""
+        self._tf32, self._is_tf32_measured = False, self.images.device.type != "cuda"
         self.accumulator = SliceAccumulator(
             self.interpolation, self.images.disc, self.symmetry, self.noise.sigma2.shape[0], self.gradient
         )
-        if isinstance(search, LocalSearch):
-            summary = local_pass(self, search, indices)
-        elif search.oversampling is not None:
-            summary = oversampled_pass(self, search, indices)
-        else:
-            summary = self._exhaustive(search, indices)
-        return self.accumulator, summary
+
+    def products(self, tf32: bool) -> AbstractContextManager[None]:
+        """Whether matrix products use TF32 inside the block, on a GPU; elsewhere torch's setting is left alone."""
+        return tensor_cores.tf32(tf32) if self.images.device.type == "cuda" else nullcontext()
 
     # --- every pose of a shared grid ---------------------------------------------------------------------------
 
@@ -97,16 +113,18 @@ class Expectation:
         parts = self._orientation_parts(search)
         if len(parts) == 1:
             return self._shared_pass(parts[0], indices, search.spacing_degrees)
-        # The evidence of the whole grid is needed before any part's weights: two passes over the parts.
-        evidence = np.stack([self._evidence(part, indices) for part in parts], 1)
-        share = np.exp(evidence - np.logaddexp.reduce(evidence, axis=1)[:, None])
-        summaries = [
-            self._shared_pass(part, indices, search.spacing_degrees, share[:, c], first=c == 0)
-            for c, part in enumerate(parts)
-        ]
-        by_particle = np.argsort(indices, kind="stable")  # the order of summaries
-        within = NEIGHBOURHOOD * search.spacing_degrees
-        return merged_summary(summaries, share[by_particle], within, self.symmetry)
+        spacing = search.spacing_degrees
+        if self.sums:
+            # The evidence of the whole grid is needed before any part's weights: two passes over the parts.
+            share = _shares([self._evidence(part, indices) for part in parts])
+            summaries = [
+                self._shared_pass(part, indices, spacing, share[:, c], first=c == 0) for c, part in enumerate(parts)
+            ]
+            share = share[np.argsort(indices, kind="stable")]  # the order of summaries
+        else:
+            summaries = [self._shared_pass(part, indices, spacing, first=c == 0) for c, part in enumerate(parts)]
+            share = _shares([summary.log_likelihood for summary in summaries])
+        return merged_summary(summaries, share, NEIGHBOURHOOD * spacing, self.symmetry)
 
     def _shared_pass(
         self,
@@ -127,7 +145,7 @@ class Expectation:
             terms = image_terms(self.images, self.noise, group, block, self.count)
             if sums is None or sums.group != group:
                 self._close_group(grid, sums)
-                sums = _GroupSums(group, grid, terms.precision)
+                sums = GroupSums(group, grid, terms.precision)
             posterior = self.posterior(grid, terms)
             summary = self.summary(block, posterior.summary, terms.constant, *grid.poses(posterior.summary.best))
             if self.sums:
@@ -140,7 +158,7 @@ class Expectation:
                 self.accumulator.add_images(group, terms.power, len(block))
                 self.report(len(block))
             if self.sums:
-                with tf32(bool(self._tf32)):
+                with self.products(self._tf32):
                     sums.add(posterior, terms, self.images.mask is not None)
         self._close_group(grid, sums)
         return PosteriorSummary.concatenate(summaries)
@@ -150,14 +168,18 @@ class Expectation:
         kind = SharedGrid if search.pairs is None else PairedGrid
         return kind(search, self.interpolation, self.prepared, self.pixels)
 
-    def posterior(self, grid: SharedGrid, terms: ImageTerms) -> GridPosterior:
-        """Posterior of a block of images; the first block decides on the precision of products."""
-        if self._tf32 is None:
-            self._tf32 = is_harmless(grid, terms)
-        with tf32(self._tf32):
-            return grid.posterior(terms)
+    def posterior(self, grid: SharedGrid, terms: ImageTerms, tables: bool = True) -> GridPosterior:
+        """Posterior of a block of images; the first block decides on the precision of products.
 
-    def _close_group(self, grid: SharedGrid, sums: _GroupSums | None) -> None:
+        Tables are for sums over the grid itself: without such, or oversampled, there are none.
+        """
+        tables = tables and self.sums and grid.search.oversampling is None
+        if not self._is_tf32_measured:
+            self._tf32, self._is_tf32_measured = tensor_cores.is_harmless(grid, terms), True
+        with self.products(self._tf32):
+            return grid.posterior(terms, tables)
+
+    def _close_group(self, grid: SharedGrid, sums: GroupSums | None) -> None:
         if sums is not None and self.sums:
             self.accumulator.add_slices(
                 sums.group,
@@ -173,7 +195,8 @@ class Expectation:
         grid = self.shared_grid(search)
         evidence: dict[int, float] = {}
         for group, block in self.images.group_blocks(indices, self.block_size(search)):
-            posterior = self.posterior(grid, image_terms(self.images, self.noise, group, block, self.count))
+            terms = image_terms(self.images, self.noise, group, block, self.count)
+            posterior = self.posterior(grid, terms, tables=False)
             evidence |= zip(block.tolist(), posterior.summary.log_evidence.tolist(), strict=True)
         return np.array([evidence[int(i)] for i in indices])
 
@@ -237,8 +260,24 @@ class Expectation:
             self.callback(particles)
 
 
-class _GroupSums:
-    """Sums per slice over the images of one optics group."""
+def _shares(evidence: list[np.ndarray]) -> np.ndarray:
+    """Share (m, parts) of each part of a grid in the posteriors of m particles, from the log-evidence of each (m,)."""
+    table = np.stack(evidence, 1)
+    return np.exp(table - np.logaddexp.reduce(table, axis=1)[:, None])
+
+
+class GroupSums:
+    """Sums per slice over the images of one optics group.
+
+    Parameters
+    ----------
+    group : int
+        Its number.
+    grid : SharedGrid
+        Whose slices.
+    precision : torch.Tensor, shape (P,)
+        Weight over noise power.
+    """
 
     def __init__(self, group: int, grid: SharedGrid, precision: torch.Tensor):
         self.group, self.grid, self.precision = group, grid, precision
@@ -246,6 +285,7 @@ class _GroupSums:
         self.scored: GridSums | None = None
 
     def add(self, posterior: GridPosterior, terms: ImageTerms, masked: bool) -> None:
+        """Add a block of images; if they are `masked`, what is scored is summed beside what is inserted."""
         self.grid.add_data(self.inserted, posterior, terms.inserted)
         self.grid.add_weights(self.inserted, posterior, terms.weight)
         if masked:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -87,8 +87,7 @@ class FourierImages:
             return self._transform(self._read(indices), masked)
         if masked not in self._cache:
             blocks = np.array_split(self._own, max(1, len(self._own) // 256))
-            parts = [self._transform(images, masked) for _, images in read_ahead(self._read, blocks)]
-            self._cache[masked] = torch.cat(parts)
+            self._cache[masked] = self._filled(read_ahead(self._read, blocks), masked)
         return self._cache[masked][torch.as_tensor(rows, device=self.device)]
 
     def ctf(self, indices: np.ndarray, count: int) -> torch.Tensor | None:
@@ -96,7 +95,12 @@ class FourierImages:
         if not self.use_ctf:
             return None
         parts = self.particles
-        optics = [parts.optics[g] for g in np.asarray(parts.optics_group)[indices]]
+        used, which = np.unique(np.asarray(parts.optics_group)[indices], return_inverse=True)
+        optics = [parts.optics[group] for group in used]
+        voltage, aberration, contrast = (
+            np.array([getattr(group, name) for group in optics], dtype=np.float64)[which]
+            for name in ("voltage", "spherical_aberration", "amplitude_contrast")
+        )
         defocus_u, defocus_v, angle = np.asarray(parts.defocus)[indices].T
         return ctf_at_pixels(
             self.disc.pixels[:count],
@@ -105,9 +109,9 @@ class FourierImages:
             defocus_u,
             defocus_v,
             angle,
-            [o.voltage for o in optics],
-            [o.spherical_aberration for o in optics],
-            [o.amplitude_contrast for o in optics],
+            voltage,
+            aberration,
+            contrast,
             0.0 if parts.phase_shift is None else parts.phase_shift[indices],
             0.0 if parts.ctf_bfactor is None else parts.ctf_bfactor[indices],
             self.dtype,
@@ -129,6 +133,14 @@ class FourierImages:
                     yield group, present[0]
             finally:
                 self._present = None
+
+    def _filled(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]], masked: bool) -> torch.Tensor:
+        """Transforms of all of this process's own images, block by block into their place: never twice in memory."""
+        kept = torch.empty(len(self._own), len(self.disc), dtype=self.dtype.to_complex(), device=self.device)
+        for indices, images in blocks:
+            first = self._row[indices[0]]
+            kept[first : first + len(images)] = self._transform(images, masked)
+        return kept
 
     def _read(self, indices: np.ndarray) -> np.ndarray:
         with self._reading:

@@ -50,7 +50,8 @@ class MarginalLikelihood(odl.functionals.Functional):
     interpolation : Interpolation, optional
         How slices are read; trilinear with padding 2 by default.
     r_max : float, optional
-        Largest image frequency used; by default all below the Nyquist frequency.
+        Largest image frequency used, in shells, that is, in units of 1 / (n * pixel_size); by default all below the
+        Nyquist frequency.
     symmetry : PointGroup, optional
         Of the map; C1 by default.
     memory_bytes : int
@@ -199,7 +200,8 @@ class MarginalLikelihood(odl.functionals.Functional):
         batch, place = np.asarray(batch), np.argsort(grid.order)
         table = None
         for group, block in self.images.group_blocks(batch, len(batch)):
-            found = grid.posterior(image_terms(self.images, self.noise, group, block, self.count))
+            with step.products(tf32=False):
+                found = grid.posterior(image_terms(self.images, self.noise, group, block, self.count))
             weights = torch.stack([grid.masses(found, image, place) for image in range(len(block))])
             table = weights.new_empty(len(batch), *weights.shape[1:]) if table is None else table
             table[torch.as_tensor(np.isin(batch, block), device=table.device)] = weights

@@ -22,7 +22,7 @@ class PairedGrid(SharedGrid):
     """`SharedGrid` of a search whose orientations are paired; slices are those of the first of each pair.
 
     Orientations are ordered all firsts, then all seconds. The tables of its posteriors are the sums and the differences
-    of the masses of each pair, (I T, pairs) each.
+    of the masses of each pair, (I T, pairs) each: two halves of one table, as scores and products are before.
     """
 
     def _order(self) -> np.ndarray:
@@ -31,21 +31,20 @@ class PairedGrid(SharedGrid):
 
     def _split(self) -> None:
         self._cosine, self._sine = self.slices.real.T.contiguous(), self.slices.imag.T.contiguous()
-        self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._table: torch.Tensor | None = None
 
     @property
     def slice_rotations(self) -> np.ndarray:
         """Orientations of the slices."""
         return self.rotations[: len(self.rotations) // 2]
 
-    def posterior(self, terms: ImageTerms) -> GridPosterior:
+    def posterior(self, terms: ImageTerms, tables: bool = True) -> GridPosterior:
         """Posterior of a block of images over the whole grid; the tables of the last one are overwritten."""
-        even, odd = self._products(terms.scored)
         offset = -0.5 * (terms.weight @ self._power.T)
         offset = torch.cat([offset, offset], 1) + self._log_rotation_prior
-        if even.dtype == torch.float32 and even.device.type == "cpu" and _compiled():
-            return self._compiled_posterior(even, odd, offset.expand(len(terms), -1))
-        return self._plain_posterior(even, odd, offset)
+        if self.slices.dtype == torch.complex64 and self.slices.device.type == "cpu" and _compiled():
+            return self._compiled_posterior(terms, offset.expand(len(terms), -1), tables)
+        return self._plain_posterior(terms, offset, tables)
 
     def new_sums(self) -> GridSums:
         """Nothing summed yet: real and imaginary parts are (P, pairs), the faster way round."""
@@ -79,35 +78,44 @@ class PairedGrid(SharedGrid):
         sign = torch.as_tensor(1.0 - 2.0 * second).to(odd)
         return 0.5 * posterior.scale[image] * (even + sign * odd)
 
-    def _products(self, data: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _products(self, data: torch.Tensor, even: torch.Tensor, odd: torch.Tensor) -> None:
         """Products (I T, pairs) of the real and of the imaginary parts of shifted data and slices."""
         shifted = self._shifted(data)
-        shape = (len(shifted), len(self.slices))
-        # Fresh pages for every block would cost more than the products.
-        if self._tables is None or self._tables[0].shape[0] < shape[0]:
-            self._tables = (self._cosine.new_empty(shape), self._cosine.new_empty(shape))
-        even, odd = (table[: shape[0]] for table in self._tables)
         torch.mm(shifted.real.contiguous(), self._cosine, out=even)
         torch.mm(shifted.imag.contiguous(), self._sine, out=odd)
-        return even, odd
 
-    def _plain_posterior(self, even: torch.Tensor, odd: torch.Tensor, offset: torch.Tensor) -> GridPosterior:
-        """The same by plain tensor operations, on any device and in any precision."""
-        count = len(self.table)
-        scores = torch.cat([even + odd, even - odd], 1).view(-1, count, len(self.rotations))
+    def _room(self, images: int) -> torch.Tensor:
+        """Table (I T, O) for so many images: fresh pages for every block would cost more than the products."""
+        rows = images * len(self.table)
+        if self._table is None or len(self._table) < rows:
+            self._table = None  # let go before there is another
+            self._table = self._cosine.new_empty(rows, len(self.rotations))
+        return self._table[:rows]
+
+    def _plain_posterior(self, terms: ImageTerms, offset: torch.Tensor, tables: bool) -> GridPosterior:
+        """The posterior by plain tensor operations, on any device and in any precision, all in one table."""
+        table = self._room(len(terms))
+        even, odd = table.tensor_split(2, 1)
+        self._products(terms.scored, even, odd)
+        _sum_and_difference(even, odd)
+        scores = table.view(len(terms), len(self.table), -1)
         scores += offset[:, None]
         scores += self._log_translation_prior[:, None]
         found = normalise(scores)
-        first, second = found.weights.flatten(0, 1).tensor_split(2, 1)
-        torch.add(first, second, out=even)
-        torch.sub(first, second, out=odd)
-        masses = (found.weights.sum(1), found.weights.sum(2))
-        return GridPosterior(found.without_table(), *masses, (even, odd), even.new_ones(len(scores)))
+        masses = (scores.sum(1), scores.sum(2))
+        if tables:
+            _sum_and_difference(even, odd)
+        return GridPosterior(
+            found.without_table(), *masses, (even, odd) if tables else (), even.new_ones(len(scores))
+        )
 
-    def _compiled_posterior(self, even: torch.Tensor, odd: torch.Tensor, offset: torch.Tensor) -> GridPosterior:
+    def _compiled_posterior(self, terms: ImageTerms, offset: torch.Tensor, tables: bool) -> GridPosterior:
         from .paired_softmax_numba import paired_softmax
 
-        orientations, translations, sums, best = paired_softmax(even, odd, offset, self._log_translation_prior)
+        # Halves one after the other: rows of each are contiguous to the compiler.
+        even, odd = self._room(len(terms)).view(2, -1, len(self.slices)).unbind()
+        self._products(terms.scored, even, odd)
+        orientations, translations, sums, best = paired_softmax(even, odd, offset, self._log_translation_prior, tables)
         highest, total, entropy, square = sums.unbind(1)
         summary = PoseWeights(
             even.new_empty(len(sums), 0, 0),
@@ -119,7 +127,15 @@ class PairedGrid(SharedGrid):
         )
         scale = (1 / total).to(even.dtype)
         each = scale[:, None]
-        return GridPosterior(summary, orientations.mul_(each), translations.mul_(each), (even, odd), scale)
+        return GridPosterior(
+            summary, orientations.mul_(each), translations.mul_(each), (even, odd) if tables else (), scale
+        )
+
+
+def _sum_and_difference(a: torch.Tensor, b: torch.Tensor) -> None:
+    """Put the sum in place of the first and the difference in place of the second, without a third table."""
+    a.add_(b)
+    b.mul_(-2).add_(a)
 
 
 def _compiled() -> bool:

@@ -25,7 +25,11 @@ _C2, _C3, _C4, _C5, _C6 = (np.float32(1 / f) for f in (2, 6, 24, 120, 720))
 
 
 def paired_softmax(
-    even: torch.Tensor, odd: torch.Tensor, offset: torch.Tensor, log_translation_prior: torch.Tensor
+    even: torch.Tensor,
+    odd: torch.Tensor,
+    offset: torch.Tensor,
+    log_translation_prior: torch.Tensor,
+    mix: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Turn products into sums and differences of exponentiated scores, in place.
 
@@ -40,6 +44,8 @@ def paired_softmax(
         Of all firsts, then of all seconds.
     log_translation_prior : torch.Tensor, shape (T,), float32
         Of every translation.
+    mix : bool
+        Whether sums and differences are wanted; without, `even` and `odd` are left as they come.
 
     Returns
     -------
@@ -66,6 +72,7 @@ def paired_softmax(
             translations,
             sums,
             best,
+            mix,
         )
     return tuple(torch.from_numpy(a) for a in (orientations, translations, sums, best))  # type: ignore[return-value]
 
@@ -138,6 +145,7 @@ def _softmax(
     translations: np.ndarray,
     sums: np.ndarray,
     best: np.ndarray,
+    mix: bool,
 ) -> None:
     pairs, count = even.shape[1], len(shifts)
     for i in numba.prange(len(offset)):
@@ -162,4 +170,5 @@ def _softmax(
             first, second = even[i * count + t], odd[i * count + t]
             translations[i, t] = _exponentiate(first, highest, orientations[i, :pairs], bits, powers, sums[i])
             translations[i, t] += _exponentiate(second, highest, orientations[i, pairs:], bits, powers, sums[i])
-            _mix(first, second)
+            if mix:
+                _mix(first, second)

@@ -2,6 +2,7 @@ r"""The posterior over poses, :math:`w_{ig} = \mathrm{softmax}_g(\mathrm{score}_
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,6 +10,8 @@ import torch
 __all__ = ["PoseWeights", "normalise"]
 
 _LOWEST = -80.0  # exp of less is subnormal: slow, and nothing of the mass
+_NOTHING = 1.001 * math.exp(_LOWEST)
+_COPIED = 1 << 22  # scores: on a GPU no fewer should be worked on at a time
 
 
 @dataclass
@@ -48,7 +51,9 @@ class PoseWeights:
 
 
 def normalise(scores: torch.Tensor) -> PoseWeights:
-    """Softmax over all poses of each image, in place: `scores` (I, T, O) becomes the weights.
+    """Softmax over all poses of each image, in place: `scores` (I, T, O), contiguous, becomes the weights.
+
+    Beside the table there is a copy of a few images' part of it, of one image's at least.
 
     Examples
     --------
@@ -56,20 +61,20 @@ def normalise(scores: torch.Tensor) -> PoseWeights:
     >>> posterior.weights.tolist(), round(float(posterior.entropy), 4)
     ([[[0.5, 0.5, 0.0]]], 0.6931)
     """
-    flat = scores.flatten(1)
-    highest, best = flat.max(1)
-    flat.sub_(highest[:, None]).clamp_(min=_LOWEST)
-    weights = flat.exp()
-    weights.masked_fill_(flat <= _LOWEST, 0)
+    flat = scores.view(len(scores), -1)
+    parts = [_softmax(some) for some in flat.split(max(1, _COPIED // flat.shape[1]))]
+    found = parts[0] if len(parts) == 1 else tuple(map(torch.cat, zip(*parts, strict=True)))
+    return PoseWeights(scores, *found)
+
+
+def _softmax(scores: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The same of scores (I, poses); return all of `PoseWeights` but the weights."""
+    highest, best = scores.max(1)
+    scores.sub_(highest[:, None]).clamp_(min=_LOWEST)
+    weights = torch.threshold_(scores.exp(), _NOTHING, 0.0)
     total = weights.sum(1, dtype=torch.float64)
     weights.div_(total[:, None].to(weights.dtype))
     log_total = torch.log(total)
-    entropy = log_total - torch.linalg.vecdot(weights, flat).double()
-    return PoseWeights(
-        weights.view_as(scores),
-        highest.double() + log_total,
-        entropy,
-        best,
-        (1 / total),
-        torch.linalg.vecdot(weights, weights),
-    )
+    entropy = log_total - torch.linalg.vecdot(weights, scores).double()
+    scores.copy_(weights)
+    return highest.double() + log_total, entropy, best, 1 / total, torch.linalg.vecdot(weights, weights)

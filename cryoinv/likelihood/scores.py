@@ -92,8 +92,9 @@ def image_terms(
 def shift_table(pixels: torch.Tensor, n: int, translations: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
     r"""Factors :math:`e^{+2\pi i k\cdot t/n}` that undo translations (..., 2) in pixels: shape (..., P)."""
     shifts = torch.as_tensor(translations, dtype=torch.float64, device=pixels.device)
-    lowest = int(pixels.min())
-    frequencies = torch.arange(lowest, int(pixels.max()) + 1, dtype=torch.float64, device=pixels.device)
+    # To look for the extremes on a GPU would be to wait for it.
+    lowest, highest = map(int, pixels.aminmax()) if pixels.device.type == "cpu" else (-(n // 2), n // 2)
+    frequencies = torch.arange(lowest, highest + 1, dtype=torch.float64, device=pixels.device)
     angle = (2 * torch.pi / n) * shifts[..., None] * frequencies
     # Products of one factor a column and one a row: many fewer sines than pixels.
     factors = torch.polar(torch.ones_like(angle), angle).to(

@@ -22,6 +22,7 @@ from .moments import PoseMoments, square_root
 
 __all__ = ["ExhaustiveSearch", "LocalSearch", "Oversampling"]
 
+_NO_MASS = -1e30  # finite: a part of the grid all of whose orientations have no mass makes no NaN
 _SO3_VOLUME = 8 * np.pi**2  # of all rotations, in the measure where a small ball has its Euclidean volume
 
 
@@ -55,14 +56,15 @@ class ExhaustiveSearch:
     oversampling : Oversampling, optional
         Refine the significant poses at half the steps.
     log_rotation_prior : array_like, shape (O,), optional
-        Logarithm of the prior mass of each orientation; uniform by default.
+        Logarithm of the prior mass of each orientation, -inf for none; uniform by default.
     log_translation_prior : array_like, shape (T,), optional
-        Logarithm of the prior mass of each translation; uniform by default.
+        Logarithm of the prior mass of each translation, -inf for none; uniform by default.
 
     Raises
     ------
     InputError
-        If a log-prior has another shape, or oversampling is asked for without an `SO3Grid` or with a log-prior.
+        If a log-prior has another shape, holds NaN or +inf, or leaves no mass at all; or if oversampling is asked for
+        without an `SO3Grid` or with a log-prior.
 
     Examples
     --------
@@ -240,7 +242,9 @@ def _log_prior(given: np.ndarray | None, count: int) -> np.ndarray:
     given = np.asarray(given, dtype=np.float64)
     if given.shape != (count,):
         raise InputError(f"log-prior has shape {given.shape}, expected ({count},)")
-    return given
+    if np.isnan(given).any() or not -np.inf < given.max() < np.inf:
+        raise InputError("log-prior holds NaN or +inf or is -inf everywhere, expected numbers, and -inf for no mass")
+    return np.maximum(given, _NO_MASS)
 
 
 def _child_translations(translations: np.ndarray, step: float) -> np.ndarray:

@@ -20,12 +20,19 @@ MOST_NATS = 0.05  # change of any image's log-evidence, or log of the largest ma
 @contextmanager
 def tf32(on: bool) -> Iterator[None]:
     """Let matrix products of single-precision tensors on a GPU use TF32, or not, inside the block."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = on
+    products = torch.backends.cuda.matmul
+    # Once a caller has used the newer name of the setting, torch refuses to read the older one.
+    name, value = ("fp32_precision", "tf32" if on else "ieee") if _has_newer_name() else ("allow_tf32", on)
+    before = getattr(products, name)
+    setattr(products, name, value)
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+        setattr(products, name, before)
+
+
+def _has_newer_name() -> bool:
+    return hasattr(torch.backends.cuda.matmul, "fp32_precision")
 
 
 def tf32_error(grid: SharedGrid, terms: ImageTerms) -> float:

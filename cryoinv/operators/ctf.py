@@ -103,9 +103,10 @@ def ctf_at_pixels(
     given += [amplitude_contrast, phase_shift_deg, b_factor]
     columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(c, dtype=np.float64)) for c in given))
     _check(columns, pixel_size)
-    wavelength = np.vectorize(electron_wavelength)(columns[3])
+    voltages, which = np.unique(columns[3], return_inverse=True)
+    wavelengths = np.array([electron_wavelength(voltage) for voltage in voltages])[which]
     u, v, angle, _, cs, contrast, phase, b, wavelength = (
-        torch.tensor(c, device=pixels.device)[:, None] for c in (*columns, wavelength)
+        torch.tensor(c, device=pixels.device)[:, None] for c in (*columns, wavelengths)
     )
     fx, fy = (pixels.to(torch.float64) / (n * pixel_size)).unbind(-1)
     squares = fx**2 + fy**2

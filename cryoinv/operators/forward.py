@@ -140,4 +140,4 @@ def _rows(values: Tensor, batch: Batch, ndim: int) -> Tensor:
     """Rows of a batch; what serves all images is kept whole."""
     if values.ndim < ndim or len(values) == 1:
         return values
-    return values[batch]
+    return values[batch.to(values.device) if isinstance(batch, Tensor) else batch]  # shifts live on the CPU

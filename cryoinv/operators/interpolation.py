@@ -21,7 +21,7 @@ from .gridding import gridding_window
 from .lumping import neighbours_mean
 from .padded_fft import cropped_irfft, padded_rfft, padded_rfft_transpose
 from .slice_sums import BufferedSums, CompiledSums, SliceSums
-from .trilinear import has_compiled_kernel, insert_slices, insert_weights, slice_spectrum
+from .trilinear import fits_compiled_kernel, insert_slices, insert_weights, slice_spectrum
 
 __all__ = ["Interpolation", "NufftInterpolation", "TrilinearInterpolation", "interpolation_scheme"]
 
@@ -139,7 +139,7 @@ class TrilinearInterpolation:
 
     def slice_sums(self, device: torch.device) -> SliceSums:
         """Empty sums of slices and weights that live on `device`."""
-        if device.type == "cpu" and has_compiled_kernel():
+        if fits_compiled_kernel(device, self.box):
             return CompiledSums(self.box, self.padding)
         return BufferedSums(self)
 

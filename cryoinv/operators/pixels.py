@@ -26,15 +26,15 @@ class FourierDisc:
     n : int
         Box size.
     r_max : float, optional
-        Largest frequency; by default (n - 1) / 2, which fills shell (n - 1) // 2 and stays below the Nyquist
-        frequency of an even box.
+        Largest frequency in shells, that is, in units of 1 / (n * pixel_size); by default (n - 1) / 2, which fills
+        shell (n - 1) // 2 and stays below the Nyquist frequency of an even box.
     device : torch.device or str
         Where the lists live.
 
     Attributes
     ----------
     pixels : torch.Tensor, shape (P, 2), int64
-        Frequencies (kx, ky).
+        Frequencies (kx, ky) in the same units.
     index : torch.Tensor, shape (P,), int64
         Position in the flattened (n, n//2+1) layout.
     weights : torch.Tensor, shape (P,), float64

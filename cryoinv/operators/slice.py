@@ -46,7 +46,7 @@ class FourierSlice(TorchOperator):
     gridding : {"separable", "radial"}
         Gridding window (trilinear): the separable one is right, the radial one is RELION's.
     r_max : float, optional
-        Largest frequency, at most ``(n - 1)/2``, the default.
+        Largest frequency in shells, that is, in units of 1 / (n * pixel_size); at most ``(n - 1)/2``, the default.
     tolerance : float
         Relative error of the non-uniform transform (nufft).
 

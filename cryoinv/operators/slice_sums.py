@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BufferedSums", "CompiledSums", "SliceSums"]
 
-_BUFFER_BYTES = 1 << 27  # slices wait until they hold so much, and as much as the spectrum: a pass over it is dear
+_BUFFER_BYTES = 1 << 27  # slices wait until they and their weights hold so much: every insertion passes over a spectrum
 
 
 class SliceSums(Protocol):
@@ -43,14 +43,14 @@ class BufferedSums:
         self._weight: Tensor | None = None
         self._waiting: list[tuple[Tensor, Tensor, Tensor | None]] = []
         self._pixels: Tensor | None = None
-        self._bytes, self._enough = 0, max(_BUFFER_BYTES, 4 * scheme.box**3)
+        self._bytes = 0
 
     def add(self, rotations: Tensor, pixels: Tensor, data: Tensor, weight: Tensor | None = None) -> None:
         """Add slices (M, P) complex and weights (M, P) real at rotations (M, 3, 3)."""
         self._waiting.append((rotations, data, weight))
         self._pixels = pixels
-        self._bytes += data.numel() * data.element_size()
-        if self._bytes > self._enough:
+        self._bytes += data.nbytes + (0 if weight is None else weight.nbytes)
+        if self._bytes > _BUFFER_BYTES:
             self._flush()
 
     def data(self) -> Tensor | None:
@@ -66,10 +66,9 @@ class BufferedSums:
     def _flush(self) -> None:
         if not self._waiting or self._pixels is None:
             return
-        rotations = torch.cat([w[0] for w in self._waiting])
-        data = torch.cat([w[1] for w in self._waiting])
-        weights = [w[2] for w in self._waiting if w[2] is not None]
-        self._data = _sum(self._data, self._scheme.insert(data, rotations, self._pixels))
+        turns, slices, lumps = zip(*self._waiting, strict=True)
+        rotations, weights = torch.cat(turns), [weight for weight in lumps if weight is not None]
+        self._data = _sum(self._data, self._scheme.insert(torch.cat(slices), rotations, self._pixels))
         if weights:
             part = self._scheme.insert_weights(torch.cat(weights), rotations, self._pixels)
             self._weight = _sum(self._weight, part)

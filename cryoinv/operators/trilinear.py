@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["has_compiled_kernel", "insert_slices", "insert_weights", "slice_spectrum"]
+__all__ = ["fits_compiled_kernel", "has_compiled_kernel", "insert_slices", "insert_weights", "slice_spectrum"]
 
 _POINTS_PER_CHUNK = 1 << 20  # bounds the readable version's temporaries, about 100 bytes a point
 _LARGEST_COMPILED_BOX = 2046  # the compiled kernel counts entries in 32 bits
@@ -155,9 +155,13 @@ def has_compiled_kernel() -> bool:
         return False
 
 
+def fits_compiled_kernel(device: torch.device, box: int) -> bool:
+    """Whether spectra of this size on this device can be worked on by the compiled kernel, which is there."""
+    return device.type == "cpu" and box <= _LARGEST_COMPILED_BOX and has_compiled_kernel()
+
+
 def _use_compiled(tensor: torch.Tensor, rotations: torch.Tensor, box: int, wanted: bool | None) -> bool:
-    suited = tensor.device.type == "cpu" and not rotations.requires_grad and box <= _LARGEST_COMPILED_BOX
-    possible = suited and has_compiled_kernel()
+    possible = not rotations.requires_grad and fits_compiled_kernel(tensor.device, box)
     if wanted and not possible:
         raise ValueError(
             "the compiled kernel needs numba, CPU tensors, rotations without gradient and a box of at most "
@@ -194,7 +198,9 @@ class _Points:
 
 def _sampled(rotations: torch.Tensor, pixels: torch.Tensor, scale: float, box: int) -> _Points:
     pixels = pixels.to(rotations.device, rotations.dtype)
-    point = scale * torch.einsum("pi,mij->mpj", pixels, rotations[:, :2, :])  # rows of R are columns of R^T
+    x, y = scale * pixels[:, :1], scale * pixels[:, 1:]
+    # Rows of R are columns of R^T. No matrix product: on a GPU that may be one of few digits (TF32).
+    point = torch.addcmul(x * rotations[:, None, 0], y, rotations[:, None, 1])
     flipped = point[..., 0] < 0
     point = torch.where(flipped[..., None], -point, point)
     lower = point.detach().floor()

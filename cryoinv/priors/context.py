@@ -13,6 +13,9 @@ __all__ = ["PriorContext"]
 class PriorContext:
     r"""Radial quantities of one iteration.
 
+    Their tensors are on the device of the statistics; what a prior makes itself goes there too, for instance
+    ``torch.arange(n // 2 + 1, device=context.tau2.device)``.
+
     Parameters
     ----------
     n : int

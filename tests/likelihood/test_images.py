@@ -8,10 +8,11 @@ import torch
 
 from cryoinv.errors import InputError
 from cryoinv.geometry import Poses, random_rotations
-from cryoinv.io import ParticleStack
+from cryoinv.io import OpticsGroup, ParticleStack
 from cryoinv.likelihood import FourierImages, initial_noise, known_pose_statistics
-from cryoinv.operators import TrilinearInterpolation, soft_sphere
+from cryoinv.operators import TrilinearInterpolation, ctf_at_pixels, soft_sphere
 
+from .memory import Memory
 from .problems import ArrayParticles, random_noise
 
 N, COUNT, SIZE = 8, 23, 4
@@ -114,3 +115,28 @@ def test_no_thread_outlives_the_loop(leave):
     assert len(list(images.group_blocks(np.arange(COUNT), SIZE))) == 6
     assert not list(images.group_blocks(np.arange(0), SIZE))
     assert not readers()
+
+
+@pytest.mark.parametrize("mask", [None, soft_sphere(N, 3.0, 1.0, ndim=2)])
+def test_images_that_are_kept_are_never_twice_in_memory(mask):
+    pictures = np.random.default_rng(0).normal(size=(8000, N, N)).astype(np.float32)
+    images = FourierImages(ArrayParticles(pictures), mask=mask, own=np.arange(1, 8000)[::-1])
+    whole = 7999 * len(images.disc) * 8
+    with Memory() as memory:
+        found = images.transforms(np.array([5, 7999, 1]), masked=True)
+    assert whole <= memory.most < 1.5 * whole  # beside a block of 256
+    expected = FourierImages(ArrayParticles(pictures), mask=mask, cache_bytes=0)
+    torch.testing.assert_close(found, expected.transforms(np.array([5, 7999, 1]), masked=True))
+
+
+def test_ctfs_of_several_optics_groups_are_those_of_one_at_a_time():
+    optics = [OpticsGroup("a", 3.0, 300.0, 2.7, 0.1), OpticsGroup("b", 3.0, 200.0, 1.4, 0.07)]
+    pictures = np.random.default_rng(0).normal(size=(5, N, N))
+    defocus, groups = np.linspace(1e4, 2e4, 15).reshape(5, 3), [1, 0, 0, 1, 0]
+    stack = ParticleStack.from_arrays(pictures, 3.0, optics=optics, defocus=defocus, optics_group=groups)
+    images = FourierImages(stack, dtype=torch.float64)
+    found = images.ctf(np.array([4, 0, 3]), 20)
+    for ctf, i in zip(found, (4, 0, 3), strict=True):
+        own = optics[groups[i]]
+        numbers = *defocus[i], own.voltage, own.spherical_aberration, own.amplitude_contrast
+        torch.testing.assert_close(ctf, ctf_at_pixels(images.disc.pixels[:20], N, 3.0, *numbers)[0])

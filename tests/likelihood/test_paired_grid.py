@@ -83,8 +83,38 @@ def test_parts_of_a_grid_give_the_moments_of_the_whole():
     np.testing.assert_allclose(parts.poses.shifts, whole.poses.shifts, atol=0.5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_likelihoods_alone_score_every_part_once_and_mix_no_tables(dtype, monkeypatch):
+    volume, images, search, _, noise = problem(dtype=dtype)
+    made, original = [], PairedGrid.posterior
+
+    def noted(*arguments):
+        made.append(original(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(PairedGrid, "posterior", noted)
+    found, counts = [], []
+    for memory_bytes in (1 << 29, 30_000):
+        likelihood = MarginalLikelihood(images, noise, search, NufftInterpolation(9), memory_bytes=memory_bytes)
+        found.append(likelihood.log_likelihoods(volume, np.array([6, 0, 3]))[0])
+        parts = likelihood._step(volume)._orientation_parts(search)
+        counts.append(len(made))
+        assert sum(len(posterior.summary.best) for posterior in made) == 3 * len(parts)
+        assert not any(posterior.tables for posterior in made)
+        made.clear()
+    assert counts[1] > counts[0]
+    np.testing.assert_allclose(*found, rtol=1e-5 if dtype == torch.float32 else 1e-12)
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(1)
+
+
 @pytest.mark.parametrize("offset", [0.0, -500.0], ids=["narrow", "wide"])
-def test_compiled_softmax_agrees_with_torch(offset, monkeypatch):
+def test_compiled_softmax_agrees_with_torch(offset, threads, monkeypatch):
     volume, images, search, _, noise = problem(dtype=torch.float32)
     volume = volume.float()
     search.log_rotation_prior = search.log_rotation_prior + offset * (np.arange(len(search.rotations)) % 3)

@@ -113,3 +113,41 @@ def test_a_search_is_not_changed_by_the_likelihoods_it_is_used_in():
 def test_a_lattice_without_width_is_refused(widths):
     with pytest.raises(InputError, match="standard deviations > 0"):
         LocalSearch(present(np.eye(3)[None], None, *widths), 1.0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, "everywhere"])
+@pytest.mark.parametrize("name", ["log_rotation_prior", "log_translation_prior"])
+def test_a_prior_that_is_no_mass_is_refused(name, bad):
+    prior = np.zeros(72 if name == "log_rotation_prior" else 5)
+    prior[:] = -np.inf if bad == "everywhere" else prior
+    prior[3] = -np.inf if bad == "everywhere" else bad
+    with pytest.raises(InputError, match="-inf for no mass"):
+        ExhaustiveSearch(SO3Grid(0), 1.0, **{name: prior})
+
+
+@pytest.mark.parametrize("memory_bytes", [1 << 29, 30_000], ids=["whole", "parts"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["compiled", "plain"])
+@pytest.mark.parametrize("paired", [True, False])
+def test_poses_without_prior_mass_are_as_if_they_were_not_there(paired, dtype, memory_bytes):
+    volume = random_volume(9)
+    images = FourierImages(ArrayParticles(simulate(volume, 5, 1.0, seed=1)[0]), dtype=dtype)
+    noise, grid = RadialGaussianNoise.white(1.0, 5), SO3Grid(0)
+    prior, shifts = np.where(np.arange(len(grid)) < len(grid) // 2, -np.inf, 0.5), np.array([0, -np.inf, 0, 0, -1.0])
+    search = ExhaustiveSearch(
+        grid if paired else grid.matrices, 1.0, log_rotation_prior=prior, log_translation_prior=shifts
+    )
+    few = ExhaustiveSearch(grid.matrices[len(grid) // 2 :], 1.0, log_rotation_prior=prior[len(grid) // 2 :])
+    few.translations, few.log_translation_prior = few.translations[shifts > -9], shifts[shifts > -9]
+    likelihood = MarginalLikelihood(images, noise, search, memory_bytes=memory_bytes)
+    parts = likelihood._step(volume)._orientation_parts(search)
+    without_mass = [part for part in parts if (part.log_rotation_prior < -1e29).all()]
+    assert (len(parts) > 1) == bool(without_mass) == (memory_bytes < 1 << 29)
+    found, expected = likelihood.expectation(volume), MarginalLikelihood(images, noise, few).expectation(volume)
+    tolerance = {"rtol": 1e-3, "atol": 1e-3} if dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-9}
+    torch.testing.assert_close(found.data, expected.data, **tolerance)
+    torch.testing.assert_close(found.weight, expected.weight, **tolerance)
+    for name in ("log_likelihood", "entropy", "max_probability", "mean_probability"):
+        np.testing.assert_allclose(getattr(found.particles, name), getattr(expected.particles, name), **tolerance)
+    np.testing.assert_array_equal(found.particles.poses.rotations, expected.particles.poses.rotations)
+    assert np.isfinite(found.particles.moments.rotation_covariance).all()
+    np.testing.assert_allclose(likelihood.log_likelihoods(volume)[0], expected.particles.log_likelihood, **tolerance)

@@ -15,7 +15,7 @@ from cryoinv.operators import (
     trilinear_numba,
     trilinear_tiles_numba,
 )
-from cryoinv.operators.slice_sums import BufferedSums
+from cryoinv.operators.slice_sums import BufferedSums, CompiledSums
 from cryoinv.operators.trilinear import insert_slices, insert_weights, slice_spectrum
 from cryoinv.spaces import VolumeSpace
 
@@ -92,6 +92,30 @@ def test_insertion_by_tiles_is_insertion(n, padding, tile_bytes, sorted_pixels, 
     torch.testing.assert_close([sums.data(), sums.weight()], expected)
 
 
+@pytest.fixture
+def two_threads():
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+@pytest.mark.parametrize("slices", [1, 2, 7])
+def test_two_threads_insert_into_an_accumulator_each(slices, dtype, two_threads):
+    _, values, pixels, box = problem(9, 2, dtype)
+    values, weights, rotations = values[:slices], values.real[:slices].abs(), ROTATIONS[:slices]
+    assert trilinear_numba.parts_for(pixels, 2, 8) == 2 and not trilinear_tiles_numba.tiles_for(pixels, 2, 8)
+    sums = trilinear_numba.accumulators(box, 3, values.real.dtype, 2)
+    trilinear_numba.add_slices(sums, rotations.to(sums.dtype), pixels, 2, values, weights)
+    assert len(sums) == 2 and sums[0].any() and bool(sums[1].any()) == (slices > 1)
+    expected = [insert_slices(values, rotations, pixels, box, 2, compiled=False),
+                insert_weights(weights, rotations, pixels, box, 2, compiled=False)]
+    data, weight = torch.view_as_complex(sums.sum(0)[..., :2].contiguous()), sums.sum(0)[..., 2]
+    tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.complex64 else {}
+    torch.testing.assert_close([data, weight], expected, **tolerance)
+    torch.testing.assert_close(insert_slices(values, rotations, pixels, box, 2), expected[0], **tolerance)
+
+
 def test_insertion_by_tiles_does_not_depend_on_threads():
     pixels, box = FourierDisc(48).pixels, 96
     assert trilinear_tiles_numba.tiles_for(pixels, 2, 8)
@@ -117,6 +141,34 @@ def test_running_sums_are_those_of_one_insertion(scheme, dtype, monkeypatch):
             sums.add(ROTATIONS[part], pixels, data[part], weight[part])
         expected = scheme.insert(data, ROTATIONS, pixels), scheme.insert_weights(weight, ROTATIONS, pixels)
         torch.testing.assert_close((sums.data(), sums.weight()), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_running_sums_leave_boxes_beyond_the_compiled_kernel_to_the_readable_one(monkeypatch):
+    scheme, cpu = TrilinearInterpolation(8, 2), torch.device("cpu")
+    assert isinstance(scheme.slice_sums(cpu), CompiledSums)
+    monkeypatch.setattr(trilinear, "_LARGEST_COMPILED_BOX", scheme.box - 1)
+    assert isinstance(scheme.slice_sums(cpu), BufferedSums)
+
+
+def test_slices_that_wait_are_bounded_however_large_the_box(monkeypatch):
+    inserted = []
+
+    class Scheme:
+        box = 1 << 14
+
+        def insert(self, values, rotations, pixels):
+            inserted.append(len(values))
+            return torch.zeros(1)
+
+        insert_weights = insert
+
+    _, data, pixels, _ = problem(8, 1)
+    monkeypatch.setattr(slice_sums, "_BUFFER_BYTES", 4 * 24 * len(pixels))  # of slices with their weights
+    sums = BufferedSums(Scheme())
+    for i in range(7):
+        sums.add(ROTATIONS[i : i + 1], pixels, data[i : i + 1], data[i : i + 1].real)
+    assert inserted == [5, 5]
+    assert sums.data() is not None and inserted == [5, 5, 2, 2]
 
 
 @pytest.mark.parametrize("scheme", [TrilinearInterpolation(8, 2), NufftInterpolation(8)])
