@@ -15,12 +15,11 @@ from cryoinv.operators.interpolation import Interpolation
 
 from . import tensor_cores
 from .accumulator import SliceAccumulator
-from .candidate_pass import oversampled_pass
-from .candidates import Candidates
 from .exhaustive import GridPosterior, GridSums, SharedGrid
 from .grid_summary import NEIGHBOURHOOD, grid_moments, merged_summary
 from .images import FourierImages
 from .local_pass import local_pass
+from .oversampled_pass import oversampled_pass
 from .paired_grid import PairedGrid
 from .posterior import PoseWeights
 from .scores import ImageTerms, image_terms
@@ -242,12 +241,6 @@ class Expectation:
             host(posterior.mean_probability),
             host(posterior.log_evidence + constant),
         )
-
-    def candidate_slices(self, candidates: Candidates) -> list[torch.Tensor]:
-        """Slices (C_i, P) of each image's candidate orientations."""
-        rotations = torch.as_tensor(np.concatenate(candidates.rotations))
-        slices = self.interpolation.slices(self.prepared, rotations, self.pixels)
-        return list(slices.split([len(own) for own in candidates.rotations]))
 
     @property
     def pixels(self) -> torch.Tensor:

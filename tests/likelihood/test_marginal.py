@@ -17,6 +17,7 @@ from cryoinv.likelihood import (
 )
 from cryoinv.likelihood.scores import shift_table
 from cryoinv.operators.interpolation import NufftInterpolation, TrilinearInterpolation
+from cryoinv.operators.mask import soft_sphere
 
 from .problems import ArrayParticles, Poses, brute_force, direct_slices, random_noise, random_volume, simulate
 
@@ -221,15 +222,21 @@ def test_negligible_orientations_change_next_to_nothing(problem):
     np.testing.assert_allclose(whole.particles.entropy, pruned.particles.entropy)
 
 
-def test_oversampling_all_poses_equals_the_fine_grid(problem):
+@pytest.mark.parametrize("memory", [1 << 29, 1_000_000, 50_000], ids=["together", "in-parts", "one-by-one"])
+@pytest.mark.parametrize("ctf", [True, False])
+@pytest.mark.parametrize("masked", [False, True])
+def test_oversampling_all_poses_equals_the_fine_grid(problem, memory, ctf, masked):
     n, volume, images, _, _, noise = problem
+    if not ctf:
+        images.ctf = lambda indices, count: None
+    images.mask = soft_sphere(n, 3.0, 1.0, 2, torch.float64) if masked else None
     grid = SO3Grid(0)
     everything = Oversampling(significance=2.0, max_orientations=10**6)
     over = ExhaustiveSearch(grid, 1.0, 1.0, oversampling=everything)
     fine = ExhaustiveSearch(grid.children(np.arange(len(grid))).reshape(-1, 3, 3), 0.0)
     fine.translations = over.child_translations().reshape(-1, 2)
     fine.log_translation_prior = np.full(20, -np.log(20))
-    a = MarginalLikelihood(images, noise, over, negligible=0.0).expectation(volume)
+    a = MarginalLikelihood(images, noise, over, negligible=0.0, memory_bytes=memory).expectation(volume)
     b = MarginalLikelihood(images, noise, fine).expectation(volume)
     torch.testing.assert_close(a.data, b.data)
     torch.testing.assert_close(a.weight, b.weight)

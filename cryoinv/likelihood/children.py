@@ -1,0 +1,173 @@
+"""Children of significant orientations, shared by the images of a block: sliced once, scored, and inserted once.
+
+Wide posteriors keep hundreds of orientations of an image, and other images keep the same ones. Cells, an orientation of
+the coarse grid with its eight children, are taken in the order of their directions, as many at a time as fit: their
+slices are made once, every image that keeps some of them is scored against its own, and what all images add to their
+sums is inserted once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from .posterior import PoseWeights, normalise
+from .scores import ImageTerms, as_real
+
+if TYPE_CHECKING:
+    from .expectation import Expectation
+
+__all__ = ["CHILDREN", "ChildPoses", "weigh_children"]
+
+CHILDREN = 8  # of an orientation
+
+
+@dataclass
+class ChildPoses:
+    """Poses to score for each image of a block: children of its own cells times translations of its own.
+
+    Parameters
+    ----------
+    cells : list of numpy.ndarray of int, shape (C_i,)
+        Orientations of the coarse grid that image i keeps, increasing.
+    rotations : list of numpy.ndarray, shape (8 C_i, 3, 3)
+        Their children.
+    translations : list of numpy.ndarray, shape (T_i, 2)
+        Translations of image i, pixels.
+    rows : list of torch.Tensor, shape (T_i,), int64
+        Where `table` has the factors that undo them.
+    table : torch.Tensor, shape (T, P), complex
+        Factors that undo any translation of the search.
+    log_prior : float
+        Logarithm of the prior mass of each pose.
+    """
+
+    cells: list[np.ndarray]
+    rotations: list[np.ndarray]
+    translations: list[np.ndarray]
+    rows: list[torch.Tensor]
+    table: torch.Tensor
+    log_prior: float
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def shifted(self, image: int, data: torch.Tensor) -> torch.Tensor:
+        """Data (P,) of an image at each of its translations, as real numbers (T_i, 2P)."""
+        return as_real(data * self.table[self.rows[image]])
+
+
+@dataclass
+class _Part:
+    """Some cells: their children (8 n, 3, 3), slices (8 n, P), and which images keep which of them.
+
+    `members` are (image, places among these cells, columns of the image's own table).
+    """
+
+    rotations: np.ndarray
+    slices: torch.Tensor
+    members: list[tuple[int, torch.Tensor, slice]]
+
+
+def weigh_children(step: Expectation, terms: ImageTerms, poses: ChildPoses) -> list[PoseWeights]:
+    """Posterior of every image over its own poses, accumulated where the step accumulates.
+
+    Parameters
+    ----------
+    step : Expectation
+        The E-step.
+    terms : ImageTerms
+        The images of a block.
+    poses : ChildPoses
+        What each of them is scored against.
+
+    Returns
+    -------
+    list of PoseWeights
+        Tables (1, T_i, 8 C_i).
+    """
+    scores: list[list[torch.Tensor]] = [[] for _ in poses.cells]
+    for part in _parts(step, poses):
+        _score(terms, poses, part, scores)
+    posteriors = [normalise(torch.cat(own, 1)[None]) for own in scores]
+    if step.sums:
+        for part in _parts(step, poses):
+            _accumulate(step, terms, poses, part, posteriors)
+    return posteriors
+
+
+def _parts(step: Expectation, poses: ChildPoses) -> Iterator[_Part]:
+    """All cells in the order of their directions, with their slices."""
+    every, first = np.unique(np.concatenate(poses.cells), return_index=True)
+    children = np.concatenate(poses.rotations).reshape(-1, CHILDREN, 3, 3)[first]
+    size = max(1, step.most_orientations() // CHILDREN)
+    for start in range(0, len(every), size):
+        some = every[start : start + size]
+        members = []
+        for image, own in enumerate(poses.cells):
+            low, high = np.searchsorted(own, (some[0], some[-1] + 1))
+            if high > low:
+                places = torch.as_tensor(np.searchsorted(some, own[low:high]), device=step.images.device)
+                members.append((image, places, slice(low * CHILDREN, high * CHILDREN)))
+        rotations = children[start : start + size].reshape(-1, 3, 3)
+        slices = step.interpolation.slices(step.prepared, torch.as_tensor(rotations), step.pixels)
+        yield _Part(rotations, slices, members)
+
+
+def _score(terms: ImageTerms, poses: ChildPoses, part: _Part, scores: list[list[torch.Tensor]]) -> None:
+    """Append to every image's scores those (T, 8 m) at its m cells of a part."""
+    real = as_real(part.slices)
+    power = real.square().unflatten(1, (-1, 2)).sum(2)
+    is_common = len(terms.weight) == 1
+    if is_common:
+        power = power @ terms.weight[0]
+    for image, places, _ in part.members:
+        found = poses.shifted(image, terms.scored[image]) @ _children_of(real, places).T
+        own = _children_of(power, places)
+        found -= 0.5 * (own if is_common else own @ terms.weight[image])
+        scores[image].append(found.add_(poses.log_prior))
+
+
+def _accumulate(
+    step: Expectation, terms: ImageTerms, poses: ChildPoses, part: _Part, posteriors: list[PoseWeights]
+) -> None:
+    """Sum all images' data and weights at the children of a part, and insert them."""
+    is_masked, is_common = terms.scored is not terms.inserted, len(terms.weight) == 1
+    data = _by_cell(torch.zeros_like(as_real(part.slices)))
+    scored = torch.zeros_like(data) if is_masked else data
+    weight = data.new_zeros(*data.shape[:2], 1 if is_common else part.slices.shape[1])
+    for image, places, columns in part.members:
+        masses = posteriors[image].weights[0][:, columns].T
+        data.index_add_(0, places, _by_cell(masses @ poses.shifted(image, terms.inserted[image])))
+        if is_masked:
+            scored.index_add_(0, places, _by_cell(masses @ poses.shifted(image, terms.scored[image])))
+        mass = masses.sum(1)[:, None]
+        weight.index_add_(0, places, _by_cell(mass if is_common else mass * terms.weight[image]))
+    weight = weight.flatten(0, 1)
+    step.accumulator.add_slices(
+        terms.group,
+        part.rotations,
+        part.slices,
+        _complex(data),
+        weight * terms.weight if is_common else weight,
+        terms.precision,
+        _complex(scored) if is_masked else None,
+    )
+
+
+def _by_cell(values: torch.Tensor) -> torch.Tensor:
+    """Rows of children (8 n, ...) as (n, 8, ...)."""
+    return values.unflatten(0, (-1, CHILDREN))
+
+
+def _children_of(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Rows (8 m, ...) of the children of m cells."""
+    return _by_cell(values)[places].flatten(0, 1)
+
+
+def _complex(values: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_complex(values.flatten(0, 1).unflatten(1, (-1, 2)))

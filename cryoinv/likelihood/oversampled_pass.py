@@ -1,0 +1,126 @@
+"""E-step in two looks: at all poses of a grid, and at the children of those that are significant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from cryoinv.geometry import Poses
+
+from .children import CHILDREN, ChildPoses, weigh_children
+from .exhaustive import SharedGrid
+from .grid_summary import NEIGHBOURHOOD
+from .moments import Neighbourhood, PoseMoments, moments_of
+from .posterior import PoseWeights
+from .scores import ImageTerms, image_terms, shift_table
+from .search import ExhaustiveSearch
+from .statistics import PosteriorSummary
+
+if TYPE_CHECKING:
+    from .expectation import Expectation
+
+__all__ = ["oversampled_pass", "significant"]
+
+_MOST_IMAGES = 256  # whose children are weighed together
+
+
+def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.ndarray) -> PosteriorSummary:
+    """Score the grid, then the children of each particle's significant poses; these are weighed and inserted."""
+    grid = step.shared_grid(search)
+    children = search.child_translations()
+    finer = children.shape[1]  # than each translation
+    log_prior = search.log_rotation_prior[0] + search.log_translation_prior[0] - np.log(CHILDREN * finer)
+    table = shift_table(step.pixels, step.images.n, children.reshape(-1, 2), step.images.dtype)
+    summaries = []
+    for group, block in step.images.group_blocks(indices, _images_at_once(step, search, len(table))):
+        terms = image_terms(step.images, step.noise, group, block, step.count)
+        poses = ChildPoses([], [], [], [], table, float(log_prior))
+        for orientations, translations in _significant_poses(step, search, grid, terms):
+            poses.cells.append(orientations)
+            poses.rotations.append(search.child_rotations(orientations).reshape(-1, 3, 3))
+            poses.translations.append(children[translations].reshape(-1, 2))
+            rows = translations[:, None] * finer + np.arange(finer)
+            poses.rows.append(torch.as_tensor(rows.reshape(-1), device=table.device))
+        summaries.append(_weigh(step, search, block, terms, poses))
+    return PosteriorSummary.concatenate(summaries)
+
+
+def significant(mass: torch.Tensor, share: float, most: int) -> torch.Tensor:
+    """Indices of the largest entries of a probability vector that together hold `share` of it; at most `most`."""
+    top, index = mass.topk(min(most, len(mass)))
+    below = torch.cumsum(top, 0) < share * float(mass.sum())
+    return index[: int(below.sum()) + 1].sort().values
+
+
+def _images_at_once(step: Expectation, search: ExhaustiveSearch, translations: int) -> int:
+    """Images whose tables over their children fit into a quarter of the budget."""
+    assert search.oversampling is not None
+    orientations = min(search.oversampling.max_orientations, len(search.rotations)) * CHILDREN
+    real = 8 if step.images.dtype == torch.float64 else 4
+    return int(np.clip(step.memory_bytes // 4 // (translations * orientations * real), 1, _MOST_IMAGES))
+
+
+def _significant_poses(
+    step: Expectation, search: ExhaustiveSearch, grid: SharedGrid, terms: ImageTerms
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Orientations and translations of the search, increasing, whose poses hold the mass asked for, of every image."""
+    assert search.oversampling is not None
+    most = search.oversampling.max_orientations
+    share = (1 + search.oversampling.significance) / 2  # each may leave out half of what both may together
+    size = step.block_size(search)
+    for start in range(0, len(terms), size):
+        posterior = step.posterior(grid, terms.take(slice(start, start + size)))
+        for orientation_mass, translation_mass in zip(posterior.orientations, posterior.translations, strict=True):
+            orientations = significant(orientation_mass, share, most).cpu().numpy()
+            translations = significant(translation_mass, share, len(translation_mass)).cpu().numpy()
+            yield np.sort(grid.order[orientations]), translations
+
+
+def _weigh(
+    step: Expectation, search: ExhaustiveSearch, block: np.ndarray, terms: ImageTerms, poses: ChildPoses
+) -> PosteriorSummary:
+    """Posterior over each image's own poses, accumulated and summarised."""
+    step.accumulator.add_images(terms.group, terms.power, len(block))
+    posteriors = weigh_children(step, terms, poses)
+    step.report(len(block))
+    best = _best_poses(poses, posteriors)
+    joined = PoseWeights.join([posterior.without_table() for posterior in posteriors])
+    summary = step.summary(block, joined, terms.constant, best.rotations, best.shifts)
+    return replace(summary, moments=_moments(step, search, poses, posteriors))
+
+
+def _best_poses(poses: ChildPoses, posteriors: list[PoseWeights]) -> Poses:
+    """Pose of largest mass of each image, shifts in pixels."""
+    rotations, translations = [], []
+    for own, shifts, posterior in zip(poses.rotations, poses.translations, posteriors, strict=True):
+        translation, orientation = divmod(int(posterior.best), len(own))
+        rotations.append(own[orientation])
+        translations.append(shifts[translation])
+    return Poses(np.stack(rotations), np.stack(translations))
+
+
+def _moments(
+    step: Expectation, search: ExhaustiveSearch, poses: ChildPoses, posteriors: list[PoseWeights]
+) -> PoseMoments:
+    """Moments of each posterior within some steps of the finer grid about its best pose."""
+    near = []
+    for own, shifts, posterior in zip(poses.rotations, poses.translations, posteriors, strict=True):
+        best, masses = int(posterior.best) % len(own), partial(_masses, posterior)
+        within = NEIGHBOURHOOD * search.spacing_degrees
+        near.append(Neighbourhood.of(own, shifts, masses, best, within, step.symmetry))
+    cells = (
+        np.tile(search.spacing_degrees * np.eye(3), (len(near), 1, 1)),
+        np.tile(search.translation_step / 2 * np.eye(2), (len(near), 1, 1)),
+    )
+    return moments_of(near, cells, step.images.pixel_size)
+
+
+def _masses(posterior: PoseWeights, orientations: np.ndarray) -> np.ndarray:
+    """Masses (T, chosen) of some of the orientations of one image."""
+    chosen = torch.as_tensor(orientations, device=posterior.weights.device)
+    return posterior.weights[0][:, chosen].double().cpu().numpy()
