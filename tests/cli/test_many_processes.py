@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -126,7 +127,9 @@ def test_a_killed_run_is_resumed_to_the_same_map(iteration, undisturbed, dataset
     process.kill()
     process.communicate()
     code, _, errors = finished(refine(dataset, folder, 1, *LONG, "--resume"))
-    assert code == 0 and (f"resuming after iteration {iteration}" if iteration else "starting afresh") in errors
+    assert code == 0, errors
+    resumed = re.search(r"resuming after iteration (\d+)", errors)  # on a busy machine it may have got further
+    assert int(resumed[1]) >= iteration if resumed else iteration == 0 and "starting afresh" in errors
     assert difference(folder, undisturbed) == 0
     assert iterations(folder) == iterations(undisturbed)
 
