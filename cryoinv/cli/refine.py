@@ -38,6 +38,9 @@ def refine(
     padding: Padding = 2,
     device: Device = "auto",
     threads: Threads = None,
+    memory: Annotated[
+        int, typer.Option(min=64, help="MiB for temporaries, of each process, and as much for transformed images.")
+    ] = 512,
     seed: Seed = 0,
     allow_duplicates: AllowDuplicates = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
@@ -64,6 +67,7 @@ def refine(
         noise_estimation=noise_estimation,
         signal_extent=signal_extent,
         padding=padding,
+        memory_bytes=memory << 20,
         seed=seed,
         allow_duplicates=allow_duplicates,
     )

@@ -160,6 +160,7 @@ class Refinement:
             self.device,
             use_ctf=self.settings.use_ctf,
             mask=self._sphere(2) if self.settings.noise_estimation == "masked" else None,
+            cache_bytes=self.settings.memory_bytes,
             own=np.union1d(np.concatenate(self.share), scale_particles(len(particles), seed=self.settings.seed)),
         )
         s = self.settings

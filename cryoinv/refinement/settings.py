@@ -54,7 +54,7 @@ class RefinementSettings:
         Where σ² is estimated: "unmasked" residuals, or RELION's rule, masked ones, under which posteriors come out
         about twice too sharp.
     memory_bytes : int
-        Bound on the temporaries of one block of images.
+        Bound on the temporaries of one block of images; transformed images are kept where they fit into as much.
     seed : int
         Determines the half-sets.
     allow_duplicates : bool

@@ -372,3 +372,13 @@ def test_fsc_prints_shells_and_crossings(cryoinv, refined, dataset, tmp_path):
 
 def snapshot(folder):
     return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_and_memory_are_those_asked_for(threads, cryoinv, dataset, tmp_path):
+    places = ["--reference", dataset / "reference.mrc", "--output", tmp_path / "run"]
+    few = ["--max-iterations", "1", "--max-shift", "0", "--device", "cpu", "--memory", "64"]
+    outcome = cryoinv("refine", dataset / "particles.star", *places, *few, "--threads", threads)
+    assert outcome.code == 0, outcome.text
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["threads"] == threads and summary["settings"]["memory_bytes"] == 64 << 20
