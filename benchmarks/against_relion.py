@@ -195,6 +195,7 @@ def summarised(cases):
     ratios = {name: [case[name] for case in cases] for name in ("time_ratio", "cpu_ratio")}
     return {
         "cases": cases,
+        "relion_from_cache": sum(case["relion"]["cached"] for case in cases),
         "cases_not_worse": sum(case["not_worse"] for case in cases),
         "cases_better": sum(case["better"] for case in cases),
         **{f"{name}_median": statistics.median(values) for name, values in ratios.items()},

@@ -1,9 +1,9 @@
-"""Children of significant orientations, shared by the images of a block: sliced once, scored, and inserted once.
+"""Children of significant orientations, shared by the images of a block: sliced, scored and inserted together.
 
 Wide posteriors keep hundreds of orientations of an image, and other images keep the same ones. Cells, an orientation of
-the coarse grid with its eight children, are taken in the order of their directions, as many at a time as fit: their
-slices are made once, every image that keeps some of them is scored against its own, and what all images add to their
-sums is inserted once.
+the coarse grid with its eight children, are taken in the order of their directions, as many at a time as fit: slices
+are made for all images that keep them, each is scored against its own, and what all of them add to the sums is inserted
+once. Posteriors need all scores before anything can be summed, so slices are made twice, for scores and for sums.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 
 from .posterior import PoseWeights, normalise
 from .scores import ImageTerms, as_real
+from .search import ExhaustiveSearch
 
 if TYPE_CHECKING:
     from .expectation import Expectation
@@ -32,10 +33,10 @@ class ChildPoses:
 
     Parameters
     ----------
+    search : ExhaustiveSearch
+        The coarse grid.
     cells : list of numpy.ndarray of int, shape (C_i,)
-        Orientations of the coarse grid that image i keeps, increasing.
-    rotations : list of numpy.ndarray, shape (8 C_i, 3, 3)
-        Their children.
+        Orientations of the grid whose children image i is scored against, increasing.
     translations : list of numpy.ndarray, shape (T_i, 2)
         Translations of image i, pixels.
     rows : list of torch.Tensor, shape (T_i,), int64
@@ -46,15 +47,16 @@ class ChildPoses:
         Logarithm of the prior mass of each pose.
     """
 
+    search: ExhaustiveSearch
     cells: list[np.ndarray]
-    rotations: list[np.ndarray]
     translations: list[np.ndarray]
     rows: list[torch.Tensor]
     table: torch.Tensor
     log_prior: float
 
-    def __len__(self) -> int:
-        return len(self.cells)
+    def rotations(self, cells: np.ndarray) -> np.ndarray:
+        """Children (8 C, 3, 3) of cells (C,)."""
+        return self.search.child_rotations(cells).reshape(-1, 3, 3)
 
     def shifted(self, image: int, data: torch.Tensor) -> torch.Tensor:
         """Data (P,) of an image at each of its translations, as real numbers (T_i, 2P)."""
@@ -93,7 +95,10 @@ def weigh_children(step: Expectation, terms: ImageTerms, poses: ChildPoses) -> l
     scores: list[list[torch.Tensor]] = [[] for _ in poses.cells]
     for part in _parts(step, poses):
         _score(terms, poses, part, scores)
-    posteriors = [normalise(torch.cat(own, 1)[None]) for own in scores]
+    posteriors = []
+    for own in scores:
+        posteriors.append(normalise(torch.cat(own, 1)[None]))
+        own.clear()  # one image's table is there twice, not all
     if step.sums:
         for part in _parts(step, poses):
             _accumulate(step, terms, poses, part, posteriors)
@@ -102,8 +107,7 @@ def weigh_children(step: Expectation, terms: ImageTerms, poses: ChildPoses) -> l
 
 def _parts(step: Expectation, poses: ChildPoses) -> Iterator[_Part]:
     """All cells in the order of their directions, with their slices."""
-    every, first = np.unique(np.concatenate(poses.cells), return_index=True)
-    children = np.concatenate(poses.rotations).reshape(-1, CHILDREN, 3, 3)[first]
+    every = np.unique(np.concatenate(poses.cells))
     size = max(1, step.most_orientations() // CHILDREN)
     for start in range(0, len(every), size):
         some = every[start : start + size]
@@ -113,7 +117,7 @@ def _parts(step: Expectation, poses: ChildPoses) -> Iterator[_Part]:
             if high > low:
                 places = torch.as_tensor(np.searchsorted(some, own[low:high]), device=step.images.device)
                 members.append((image, places, slice(low * CHILDREN, high * CHILDREN)))
-        rotations = children[start : start + size].reshape(-1, 3, 3)
+        rotations = poses.rotations(some)
         slices = step.interpolation.slices(step.prepared, torch.as_tensor(rotations), step.pixels)
         yield _Part(rotations, slices, members)
 

@@ -60,7 +60,7 @@ class Expectation:
     callback : callable, optional
         Called with the number of particles finished since the last call.
     negligible : float
-        Orientations of a particle's own that hold less of its posterior are not inserted.
+        Orientations of a local search that hold less of a particle's posterior are not inserted.
     """
 
     images: FourierImages

@@ -7,7 +7,7 @@ import numpy as np
 from cryoinv.geometry import PointGroup, Poses, exp_rotation, nearest_equivalent, rotation_vectors
 
 from .exhaustive import GridPosterior, SharedGrid
-from .moments import Neighbourhood, PoseMoments, moments_of
+from .moments import Neighbourhood, Neighbourhoods, PoseMoments
 from .statistics import PosteriorSummary
 
 __all__ = ["NEIGHBOURHOOD", "grid_moments", "merged_summary"]
@@ -34,7 +34,7 @@ def grid_moments(
         np.tile(spacing_degrees * np.eye(3), (count, 1, 1)),
         np.tile(grid.search.translation_step * np.eye(2), (count, 1, 1)),
     )
-    return moments_of(neighbourhoods, cells, pixel_size)
+    return Neighbourhoods.join(neighbourhoods).moments(cells, pixel_size)
 
 
 def merged_summary(

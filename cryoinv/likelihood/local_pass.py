@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["local_pass"]
 
+_MOST_IMAGES = 64  # at a time: of each all frequencies are at hand, however few are scored
+
 def local_pass(step: Expectation, search: LocalSearch, indices: np.ndarray) -> PosteriorSummary:
     """Score the lattice around each particle's pose.
 
@@ -28,7 +30,7 @@ def local_pass(step: Expectation, search: LocalSearch, indices: np.ndarray) -> P
     have no prior mass.
     """
     orientations = search.rotations_of(indices[:1]).shape[1]
-    size = max(1, step.most_orientations() // orientations)
+    size = int(np.clip(step.most_orientations() // orientations, 1, _MOST_IMAGES))
     summaries = []
     for group, block in step.images.group_blocks(indices, size):
         terms = image_terms(step.images, step.noise, group, block, step.count)

@@ -59,7 +59,7 @@ class MarginalLikelihood(odl.functionals.Functional):
     callback : callable, optional
         Called with the number of particles finished since the last call.
     negligible : float
-        Where each particle has orientations of its own, those that hold less of its posterior are not inserted.
+        Orientations of a local search that hold less of a particle's posterior are not inserted.
 
     Raises
     ------

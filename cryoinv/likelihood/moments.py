@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from cryoinv.geometry import PointGroup, Poses, exp_rotation, nearest_equivalent, rotation_vectors
 
-__all__ = ["Neighbourhood", "Neighbourhoods", "PoseMoments", "moments_of", "square_root"]
+__all__ = ["Neighbourhood", "Neighbourhoods", "PoseMoments", "square_root"]
 
 _RESOLVED = 0.3  # of a grid's step: a spread below it is the grid's, not the posterior's
 
@@ -184,7 +184,20 @@ class Neighbourhoods:
         )
 
     def moments(self, cells: tuple[np.ndarray, np.ndarray], pixel_size: float) -> PoseMoments:
-        """Moments of all, as `moments_of` says."""
+        r"""Moments of all particles' posteriors at once.
+
+        With :math:`v_c` the rotation vector from the best orientation to orientation c and :math:`p_c` its mass, the
+        mean is :math:`\bar v = \sum_c p_c v_c` and the covariance
+        :math:`\sum_c p_c (v_c - \bar v)(v_c - \bar v)^T`; shifts likewise. A standard deviation is at least 0.3 steps
+        of the grid: less, a grid cannot tell.
+
+        Parameters
+        ----------
+        cells : tuple of numpy.ndarray, shapes (m, 3, 3) and (m, 2, 2)
+            Edges of each grid's cells as columns, in degrees and in pixels.
+        pixel_size : float
+            Å per pixel.
+        """
         turns = self.rotations @ np.swapaxes(self.centres, -1, -2).repeat(self.rotation_counts, 0)
         vectors = np.rad2deg(rotation_vectors(turns))
         mean, rotation_covariance = _moments(self.rotation_masses, self.rotation_counts, vectors, cells[0])
@@ -193,27 +206,6 @@ class Neighbourhoods:
         )
         poses = Poses(exp_rotation(np.deg2rad(mean)) @ self.centres, shift * pixel_size)
         return PoseMoments(poses, rotation_covariance, shift_covariance * pixel_size**2)
-
-
-def moments_of(
-    neighbourhoods: list[Neighbourhood], cells: tuple[np.ndarray, np.ndarray], pixel_size: float
-) -> PoseMoments:
-    r"""Moments of posteriors over the neighbourhoods of their best poses, many at once.
-
-    With :math:`v_c` the rotation vector from the best orientation to orientation c and :math:`p_c` its mass, the mean
-    is :math:`\bar v = \sum_c p_c v_c` and the covariance :math:`\sum_c p_c (v_c - \bar v)(v_c - \bar v)^T`; shifts
-    likewise. A standard deviation is at least 0.3 steps of the grid: less, a grid cannot tell.
-
-    Parameters
-    ----------
-    neighbourhoods : list of Neighbourhood
-        One a particle.
-    cells : tuple of numpy.ndarray, shapes (m, 3, 3) and (m, 2, 2)
-        Edges of each grid's cells as columns, in degrees and in pixels.
-    pixel_size : float
-        Å per pixel.
-    """
-    return Neighbourhoods.join(neighbourhoods).moments(cells, pixel_size)
 
 
 def square_root(covariance: np.ndarray) -> np.ndarray:

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from cryoinv.geometry import Poses
-
 from .children import CHILDREN, ChildPoses, weigh_children
 from .exhaustive import SharedGrid
 from .grid_summary import NEIGHBOURHOOD
-from .moments import Neighbourhood, PoseMoments, moments_of
+from .moments import Neighbourhood, Neighbourhoods, PoseMoments
 from .posterior import PoseWeights
 from .scores import ImageTerms, image_terms, shift_table
 from .search import ExhaustiveSearch
@@ -39,10 +37,9 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
     summaries = []
     for group, block in step.images.group_blocks(indices, _images_at_once(step, search, len(table))):
         terms = image_terms(step.images, step.noise, group, block, step.count)
-        poses = ChildPoses([], [], [], [], table, float(log_prior))
+        poses = ChildPoses(search, [], [], [], table, float(log_prior))
         for orientations, translations in _significant_poses(step, search, grid, terms):
             poses.cells.append(orientations)
-            poses.rotations.append(search.child_rotations(orientations).reshape(-1, 3, 3))
             poses.translations.append(children[translations].reshape(-1, 2))
             rows = translations[:, None] * finer + np.arange(finer)
             poses.rows.append(torch.as_tensor(rows.reshape(-1), device=table.device))
@@ -88,36 +85,28 @@ def _weigh(
     step.accumulator.add_images(terms.group, terms.power, len(block))
     posteriors = weigh_children(step, terms, poses)
     step.report(len(block))
-    best = _best_poses(poses, posteriors)
+    rotations, shifts, moments = _moments(step, search, poses, posteriors)
     joined = PoseWeights.join([posterior.without_table() for posterior in posteriors])
-    summary = step.summary(block, joined, terms.constant, best.rotations, best.shifts)
-    return replace(summary, moments=_moments(step, search, poses, posteriors))
-
-
-def _best_poses(poses: ChildPoses, posteriors: list[PoseWeights]) -> Poses:
-    """Pose of largest mass of each image, shifts in pixels."""
-    rotations, translations = [], []
-    for own, shifts, posterior in zip(poses.rotations, poses.translations, posteriors, strict=True):
-        translation, orientation = divmod(int(posterior.best), len(own))
-        rotations.append(own[orientation])
-        translations.append(shifts[translation])
-    return Poses(np.stack(rotations), np.stack(translations))
+    return replace(step.summary(block, joined, terms.constant, rotations, shifts), moments=moments)
 
 
 def _moments(
     step: Expectation, search: ExhaustiveSearch, poses: ChildPoses, posteriors: list[PoseWeights]
-) -> PoseMoments:
-    """Moments of each posterior within some steps of the finer grid about its best pose."""
-    near = []
-    for own, shifts, posterior in zip(poses.rotations, poses.translations, posteriors, strict=True):
-        best, masses = int(posterior.best) % len(own), partial(_masses, posterior)
+) -> tuple[np.ndarray, np.ndarray, PoseMoments]:
+    """Rotation and shift (pixels) of largest mass of each image, and moments within some steps of the grid about it."""
+    best, near = [], []
+    for cells, translations, posterior in zip(poses.cells, poses.translations, posteriors, strict=True):
+        rotations, masses = poses.rotations(cells), partial(_masses, posterior)
+        translation, orientation = divmod(int(posterior.best), len(rotations))
+        best.append(translations[translation])
         within = NEIGHBOURHOOD * search.spacing_degrees
-        near.append(Neighbourhood.of(own, shifts, masses, best, within, step.symmetry))
-    cells = (
+        near.append(Neighbourhood.of(rotations, translations, masses, orientation, within, step.symmetry))
+    edges = (
         np.tile(search.spacing_degrees * np.eye(3), (len(near), 1, 1)),
         np.tile(search.translation_step / 2 * np.eye(2), (len(near), 1, 1)),
     )
-    return moments_of(near, cells, step.images.pixel_size)
+    together = Neighbourhoods.join(near)
+    return together.centres, np.stack(best), together.moments(edges, step.images.pixel_size)
 
 
 def _masses(posterior: PoseWeights, orientations: np.ndarray) -> np.ndarray:

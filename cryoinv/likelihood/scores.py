@@ -52,10 +52,6 @@ class ImageTerms:
     def __len__(self) -> int:
         return len(self.scored)
 
-    def weight_of(self, image: int) -> torch.Tensor:
-        """Weighted squared CTF (P,) of one image of the block."""
-        return self.weight[image if len(self.weight) > 1 else 0]
-
     def take(self, images: slice) -> ImageTerms:
         """Terms of some of the images; the power stays that of the whole block."""
         scored = self.scored[images]

@@ -33,7 +33,7 @@ class Oversampling:
     Parameters
     ----------
     significance : float
-        Posterior mass that the orientations kept must hold.
+        Posterior mass that the poses kept must hold; orientations, and translations, may each leave out half the rest.
     max_orientations : int
         At most so many orientations of a particle are kept.
     """

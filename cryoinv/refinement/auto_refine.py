@@ -175,7 +175,9 @@ class Refinement:
     def run(self, checkpoint: Path | None = None, state: RefinementState | None = None) -> RefinementResult:
         """Iterate until converged, from the start or a `saved` state, then finish with all frequencies."""
         started = time.monotonic()
-        check_same_run(self.fingerprint, self.device, self.processes)
+        # They must also end together; between the legs of a run the number may change.
+        fingerprint = {**self.fingerprint, "max_iterations": str(self.settings.max_iterations)}
+        check_same_run(fingerprint, self.device, self.processes)
         if state is None:
             state = self.start()
         else:

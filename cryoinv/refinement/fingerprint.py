@@ -35,7 +35,7 @@ def run_fingerprint(
     settings: RefinementSettings,
     use_ctf: bool,
 ) -> dict[str, str]:
-    """Short hashes, by the name of the part, of all that the legs of a resumed run must agree in.
+    """Short hashes of all that the legs of a resumed run must agree in, by the part's name; settings as they are.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def run_fingerprint(
         "half-sets": _short_hash(halves),
         "reference": _short_hash(reference.numpy()),
         "prior": _short_hash(repr(prior), repr(m_step)),
-        "settings": _short_hash(fixed),
+        **{name: repr(value) for name, value in fixed},
     }
 
 

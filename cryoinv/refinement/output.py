@@ -206,8 +206,8 @@ class IterationLog(RefinementObserver):
         if self.overwrite:
             remove_outputs(self.folder)
         (self.folder / "summary.json").unlink(missing_ok=True)
-        for name in OUTPUT_FILES:
-            remove_temporaries(self.folder / name)
+        for file in OUTPUT_FILES:
+            remove_temporaries(self.folder / file)
         write_records(self.folder / "iterations.jsonl", self.history)
         self._begun = True
 

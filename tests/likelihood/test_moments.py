@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from cryoinv.geometry import PointGroup, Poses, exp_rotation, rotation_distance
 from cryoinv.likelihood import FourierImages, LocalSearch, MarginalLikelihood, PoseMoments
-from cryoinv.likelihood.moments import Neighbourhood, moments_of
+from cryoinv.likelihood.moments import Neighbourhood, Neighbourhoods
 from cryoinv.noise import RadialGaussianNoise
 
 from .problems import ArrayParticles, random_volume, simulate
@@ -21,7 +21,7 @@ def moments_about(rotations, translations, weights, best, within, cells, group):
     """Mean rotation and translation and their covariances, pixels of 1 Å."""
     place = best % weights.shape[1]
     near = Neighbourhood.of(rotations, translations, lambda chosen: weights[:, chosen], place, within, group)
-    found = moments_of([near], (cells[0][None], cells[1][None]), 1.0)
+    found = Neighbourhoods.join([near]).moments((cells[0][None], cells[1][None]), 1.0)
     return (
         found.poses.rotations[0],
         found.poses.shifts[0],

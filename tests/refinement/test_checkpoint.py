@@ -164,7 +164,7 @@ def test_a_run_differs_in_what_it_was_given():
     for part, other in {
         "images": (images * 2, reference, settings),
         "reference": (images, reference * 2, settings),
-        "settings": (images, reference, replace(settings, max_shift=1.0)),
+        "max_shift": (images, reference, replace(settings, max_shift=1.0)),
     }.items():
         assert different_parts(run, fingerprint(*other)) == [part]
     assert fingerprint(images, reference, replace(settings, max_iterations=1)) == run
