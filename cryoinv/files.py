@@ -35,7 +35,7 @@ def existing_file(path: str | os.PathLike[str], kind: str = "file") -> Path:
     Raises
     ------
     InputError
-        If there is no such file, it is a folder, a device or a pipe, empty or not readable.
+        If there is no such file, it is a folder, a device, a pipe or a socket, empty or not readable.
 
     Examples
     --------
@@ -50,7 +50,8 @@ def existing_file(path: str | os.PathLike[str], kind: str = "file") -> Path:
         if stat.S_ISDIR(mode):
             raise InputError(f"{path}: is a folder, expected a {kind}")
         if not stat.S_ISREG(mode):  # before it is opened: a pipe waits for its writer, a device may have no end
-            raise InputError(f"{path}: is not a regular file, expected a {kind}")
+            advice = "; write it to a file first" if stat.S_ISFIFO(mode) else ""
+            raise InputError(f"{path}: is {_named(mode)}, expected a {kind}{advice}")
         with path.open("rb") as stream:
             first = stream.read(1)
     except InputError:
@@ -63,6 +64,15 @@ def existing_file(path: str | os.PathLike[str], kind: str = "file") -> Path:
     if not first:
         raise InputError(f"{path}: the {kind} is empty")
     return path
+
+
+def _named(mode: int) -> str:
+    """What is in the place of a file."""
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    if stat.S_ISSOCK(mode):
+        return "a socket"
+    return "a device" if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else "not a regular file"
 
 
 @contextmanager

@@ -106,8 +106,10 @@ def no_file(request, tmp_path, monkeypatch):
 
 
 def test_what_is_no_regular_file_is_not_read(no_file):
-    with pytest.raises(InputError, match="it: is not a regular file, expected a STAR file"):
+    kind = "pipe" if no_file.is_fifo() else "socket" if no_file.is_socket() else "device"
+    with pytest.raises(InputError, match=f"it: is a {kind}, expected a STAR file") as caught:
         existing_file(no_file, "STAR file")
+    assert str(caught.value).endswith("; write it to a file first") == (kind == "pipe")
 
 
 def test_what_is_no_regular_file_is_not_replaced(no_file):

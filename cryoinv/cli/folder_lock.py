@@ -23,7 +23,8 @@ __all__ = ["LOCK", "folder_lock", "refuse_if_locked"]
 
 LOCK = ".cryoinv.lock"
 _PATIENCE = 0.2  # seconds, in which a run that has just ended may have its lock file taken away
-_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}  # of some network file systems
+_NOT_YOURS = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP}
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # nothing else could be written either
 
 
 def refuse_if_locked(folder: Path) -> None:
@@ -42,7 +43,8 @@ def folder_lock(folder: Path) -> Iterator[None]:
     Raises
     ------
     InputError
-        If another run holds it, whose process, machine and start it names, or the lock file cannot be opened.
+        If another run holds it, whose process, machine and start it names, or the lock file cannot be opened. A lock
+        file that was made for it is removed then.
     """
     from filelock import FileLock
 
@@ -55,7 +57,8 @@ def folder_lock(folder: Path) -> Iterator[None]:
             yield
         finally:
             # Taken away while it is held: whoever waits for it sees that, and makes a new one.
-            (folder / LOCK).unlink(missing_ok=True)
+            with suppress(OSError):
+                (folder / LOCK).unlink(missing_ok=True)
             lock.release()
     finally:
         _remove(made)
@@ -65,6 +68,7 @@ def _acquire(lock: FileLock, folder: Path) -> None:
     """Take the lock; where the file system knows none, see that the file names no other run."""
     from filelock import Timeout
 
+    made = _made_file(folder / LOCK)
     try:
         lock.acquire()
     except Timeout:
@@ -73,17 +77,41 @@ def _acquire(lock: FileLock, folder: Path) -> None:
         ) from None
     except OSError as error:
         holder = _holder(folder)
-        if error.errno not in _NO_LOCKS:  # another user's lock file, most likely
-            raise InputError(
-                f"{folder / LOCK}: cannot be locked ({error.strerror}){_named(holder)}; expected a folder of your own, "
-                "in which no other refinement runs"
-            ) from error
-        if _may_run(holder):
-            raise InputError(
-                f"{folder}: another refinement may be writing into this folder{_named(holder)}, and its file system "
-                f"knows no locks to tell; remove {folder / LOCK} if that process has ended"
-            ) from error
-        say(f"{folder}: cannot be locked ({error.strerror}), so a second run could go unnoticed", "warning")
+        refusal = _refusal(error, folder, holder)
+        if refusal is None:  # what else goes wrong is a file system's that knows no locks, as those of some networks
+            say(f"{folder}: cannot be locked ({error.strerror}), so a second run could go unnoticed", "warning")
+            return
+        if made and not holder:
+            with suppress(OSError):
+                (folder / LOCK).unlink(missing_ok=True)
+        raise refusal from error
+
+
+def _refusal(error: OSError, folder: Path, holder: dict[str, object]) -> InputError | None:
+    """What to say of a lock that could not be taken; None if the run may go on without one."""
+    place = folder / LOCK
+    if error.errno in _NO_ROOM:
+        return InputError(f"{place}: cannot be written ({error.strerror})")
+    if error.errno in _NOT_YOURS:  # another user's lock file, most likely
+        return InputError(
+            f"{place}: cannot be locked ({error.strerror}){_named(holder)}; expected a folder of your own, in which no "
+            "other refinement runs"
+        )
+    if _may_run(holder):
+        return InputError(
+            f"{folder}: another refinement may be writing into this folder{_named(holder)}, and its file system "
+            f"knows no locks to tell; remove {place} if that process has ended"
+        )
+    return None
+
+
+def _made_file(place: Path) -> bool:
+    """Make an empty file; False if it is there, or cannot be made, which whoever opens it will find."""
+    try:
+        place.touch(exist_ok=False)
+    except OSError:
+        return False
+    return True
 
 
 def _make(folder: Path) -> list[Path]:

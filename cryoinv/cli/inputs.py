@@ -70,7 +70,7 @@ def read_reference(path: Path, particles: ParticleStack, star: Path) -> np.ndarr
 
 def input_files(particles: ParticleStack, *others: Path) -> list[Path]:
     """All files that particles come from, and `others`."""
-    return [*others, *(Path(name) for name in particles.source.keys()[0])]
+    return [*others, *particles.source.paths()]
 
 
 def refuse_to_replace(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:

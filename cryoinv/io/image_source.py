@@ -34,6 +34,9 @@ class ImageSource(Protocol):
     def keys(self) -> tuple[list[str], np.ndarray, np.ndarray]:
         """Return names of files, the file of each image and its place there: what makes images the same."""
 
+    def paths(self) -> list[Path]:
+        """Return the files that images are read from, under the names by which they were opened."""
+
 
 @dataclass(frozen=True, eq=False)
 class FileImages:
@@ -83,6 +86,10 @@ class FileImages:
         names = [os.path.realpath(stack.path) for stack in self.stacks]
         first: dict[Any, str] = {}
         return [first.setdefault(_identity(name), name) for name in names], self.file_index, self.sections
+
+    def paths(self) -> list[Path]:
+        """Return the paths of all stacks, several of a file that has several names."""
+        return [stack.path for stack in self.stacks]
 
 
 def _identity(path: str) -> Any:
@@ -136,6 +143,10 @@ class ArrayImages:
         """Return names of stacks as they are, the stack of each image and its section."""
         names = split_image_names(self.names, "images in memory")
         return names.files, names.file_index, names.sections
+
+    def paths(self) -> list[Path]:
+        """Return no file: the names are those of images in memory."""
+        return []
 
 
 def open_images(names: ImageNames, star: Path, allow_duplicates: bool = False) -> FileImages:

@@ -17,6 +17,7 @@ from cryoinv.io.mrc_header import (
     HEADER_BYTES,
     LARGEST_PIXEL,
     SMALLEST_PIXEL,
+    MrcHeader,
     make_header,
     open_plain,
     read_header,
@@ -51,6 +52,10 @@ def read_array(path: str | os.PathLike[str], cubic: bool = False) -> tuple[np.nd
     """
     header = read_header(path)
     voxel_size = header.voxel_size
+    return _read_values(header, path, cubic), voxel_size
+
+
+def _read_values(header: MrcHeader, path: str | os.PathLike[str], cubic: bool) -> np.ndarray:
     if cubic:
         check_cubic(header.shape, str(path))
     with open_plain(header.path, header.compressed) as stream:
@@ -65,13 +70,13 @@ def read_array(path: str | os.PathLike[str], cubic: bool = False) -> tuple[np.nd
         raise too_short(header, header.offset + len(raw))
     if extra:
         message = f"{path}: bytes after the values its header counts are ignored"
-        warnings.warn(message, InputWarning, stacklevel=3)
+        warnings.warn(message, InputWarning, stacklevel=4)
     stored = np.frombuffer(raw, header.dtype).reshape(header.shape).astype(np.float32, copy=False)
     if sorted(header.axes) != [1, 2, 3]:
         raise InputError(f"{path}: the MRC header orders its axes {header.axes}, not 1, 2, 3 somehow")
     sections_rows_columns = header.axes[::-1]
     array = stored.transpose([sections_rows_columns.index(axis) for axis in (3, 2, 1)])
-    return np.ascontiguousarray(array), voxel_size
+    return np.ascontiguousarray(array)
 
 
 def _read_bytes(stream: IO[bytes], count: int) -> bytearray:
@@ -94,7 +99,7 @@ def read_volume(
     path : str or path-like
         MRC file (.mrc, .map, also gzipped).
     pixel_size : float, optional
-        Voxel edge in Å, to be believed instead of the header.
+        Voxel edge in Å, to be believed instead of the header, whose cell is not looked at then.
     cubic : bool
         Whether to refuse a volume whose sides differ.
 
@@ -120,11 +125,14 @@ def read_volume(
     >>> volume.shape, volume.dtype, pixel_size
     ((4, 4, 4), dtype('float32'), 1.5)
     """
-    if pixel_size is not None:
+    if pixel_size is None:
+        volume, size = read_array(path, cubic)
+    else:
         _check_pixel_size(pixel_size, str(path))
-    volume, stated = read_array(path, cubic)
+        header = read_header(path)
+        header.check_one_volume()
+        volume, size = _read_values(header, path, cubic), pixel_size
     check_volume(volume, str(path), cubic=False)
-    size = stated if pixel_size is None else pixel_size
     if size is None:
         raise InputError(f"{path}: the MRC header states no pixel size and none was given")
     return volume, float(size)

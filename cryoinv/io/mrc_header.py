@@ -102,20 +102,32 @@ class MrcHeader:
         InputError
             If the voxels are no cubes, or the file holds several volumes.
         """
+        self.check_one_volume()
         if self.space_group == 0 and self.depth <= 1:  # images: the third axis is none of space
             return self.pixel_size
-        if self.space_group in _VOLUME_STACKS and self.depth != self.shape[0]:
-            raise InputError(
-                f"{self.path}: a stack of volumes, {self.shape[0]} sections of which {self.depth} make one (space group"
-                f" {self.space_group} in the MRC header), expected one volume"
-            )
         if any(self.angles) and not all(abs(angle - 90) < _RIGHT_ANGLE_WITHIN for angle in self.angles):
             listed = ", ".join(f"{angle:g}" for angle in self.angles)
             raise InputError(f"{self.path}: the cell's angles are {listed} degrees in the MRC header, expected 90")
         x, z = self.pixel_size, self.voxel[2]
         if x is not None and z > 0 and not same_pixel_size(x, z):
-            raise InputError(f"{self.path}: voxels are no cubes, {x:.4g} Å in x but {z:.4g} Å in z in the MRC header")
+            if not (self.space_group == 1 and self.depth == 1 < self.shape[0]):
+                raise InputError(
+                    f"{self.path}: voxels are no cubes, {x:.4g} Å in x but {z:.4g} Å in z in the MRC header"
+                )
+            message = (
+                f"{self.path}: the MRC header counts 1 section along z where there are {self.shape[0]}, so its voxel"
+                f" size in z is ignored and taken to be {x:.4g} Å as in x"
+            )
+            warnings.warn(message, InputWarning, stacklevel=3)
         return x
+
+    def check_one_volume(self) -> None:
+        """Raise an `InputError` if the file holds several volumes."""
+        if self.space_group in _VOLUME_STACKS and self.depth != self.shape[0]:
+            raise InputError(
+                f"{self.path}: a stack of volumes, {self.shape[0]} sections of which {self.depth} make one (space group"
+                f" {self.space_group} in the MRC header), expected one volume"
+            )
 
 
 def sensible_pixel_size(size: float) -> bool:

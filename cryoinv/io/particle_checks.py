@@ -15,10 +15,13 @@ from cryoinv.io.checks import MOST_DEGREES, check_range
 from cryoinv.io.mrc_header import same_pixel_size, sensible_pixel_size
 from cryoinv.io.mrc_stack import MrcStack
 from cryoinv.io.optics import OpticsGroup, common_pixel_size
+from cryoinv.io.star import ANGLES
 
 _LARGEST_DEFOCUS = 1e6  # Å: 100 µm
 _LARGEST_B_FACTOR = 1e5  # Å²
-_MOST_AMPLIFIED = 20.0  # natural logarithm of what a negative B-factor does to the highest frequency
+# Natural logarithm of what a negative B-factor does to the highest frequency: of its square, exp(60), sums over many
+# particles are finite in single precision, which those of exp(2 * 60) are not.
+_MOST_AMPLIFIED = 30.0
 
 if TYPE_CHECKING:
     from cryoinv.io.particles import ParticleStack
@@ -51,10 +54,6 @@ def check_particles(stack: "ParticleStack", where: str) -> None:
 
 def _check_values(stack: "ParticleStack", where: str) -> None:
     """Refuse numbers that are finite but none of a particle: they would end as NaN, or as a map of nothing."""
-    box = stack.n * stack.pixel_size
-    if stack.poses is not None:
-        for axis, shifts in zip("xy", stack.poses.shifts.T, strict=True):
-            check_range(shifts, -box, box, f"shift in {axis} (Å, minus the origin)", where)
     if stack.defocus is not None:
         for name, values in zip("UV", stack.defocus.T[:2], strict=True):
             check_range(values, -_LARGEST_DEFOCUS, _LARGEST_DEFOCUS, f"defocus {name} (Å)", where)
@@ -62,18 +61,36 @@ def _check_values(stack: "ParticleStack", where: str) -> None:
     if stack.phase_shift is not None:
         check_range(stack.phase_shift, -MOST_DEGREES, MOST_DEGREES, "phase shift (degrees)", where)
     if stack.ctf_bfactor is not None:
-        # exp(-B/4 s^2) at s = 1/(2 pixel size)
+        # exp(-B/4 s^2) at s = 1/(2 pixel size): -120 Å² at 0.5 Å
         least = -_MOST_AMPLIFIED * 16 * stack.pixel_size**2
         check_range(stack.ctf_bfactor, least, _LARGEST_B_FACTOR, "B-factor of the CTF (Å²)", where)
 
 
 def checked_poses(stack: "ParticleStack", where: str) -> Poses:
-    """Return the poses of `stack`; an InputError says which columns are missing where it has none."""
-    if stack.poses is not None:
-        return stack.poses
-    columns = [f"rlnAngle{name}" for name in ("Rot", "Tilt", "Psi")]
-    missing = [column for column in columns if stack.table is None or column not in stack.table.particles]
-    raise InputError(f"{where}: has no poses, {', '.join(missing)} missing of the columns {', '.join(columns)}")
+    """Return the poses of `stack`, for whoever uses them.
+
+    Raises
+    ------
+    InputError
+        If it has none, naming the columns that are missing, or an angle or shift is none of a particle.
+    """
+    columns = [] if stack.table is None else list(stack.table.particles)
+    if stack.poses is None:
+        missing = ", ".join(column for column in ANGLES if column not in columns)
+        raise InputError(f"{where}: has no poses, {missing} missing of the columns {', '.join(ANGLES)}")
+    for label in ANGLES:
+        if stack.table is not None and label in columns:
+            check_range(stack.table.column(label), -MOST_DEGREES, MOST_DEGREES, f"{label} (degrees)", where)
+    box = stack.n * stack.pixel_size
+    for axis, shifts in zip("XY", stack.poses.shifts.T, strict=True):
+        label = f"rlnOrigin{axis}"  # minus the shift
+        if f"{label}Angst" in columns:
+            check_range(-shifts, -box, box, f"{label}Angst (Å)", where)
+        elif label in columns:
+            check_range(-shifts / stack.pixel_size, -stack.n, stack.n, f"{label} (pixels)", where)
+        else:
+            check_range(shifts, -box, box, f"shift in {axis.lower()} (Å)", where)
+    return stack.poses
 
 
 def _check_ctf(defocus: np.ndarray, count: int, groups: Sequence[OpticsGroup], where: str) -> None:

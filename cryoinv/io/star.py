@@ -10,7 +10,6 @@ import numpy as np
 
 from cryoinv.errors import InputError, InputWarning, shortened
 from cryoinv.geometry import Poses
-from cryoinv.io.checks import MOST_DEGREES, check_range
 from cryoinv.io.optics import split_optics
 from cryoinv.io.star_blocks import numbers, read_star
 
@@ -26,7 +25,8 @@ _NOT_MODELLED = {
 _ABERRATIONS = ("rlnOddZernike", "rlnEvenZernike")
 _DETECTOR = "rlnMtfFileName"
 _NO_NAME = ("", "None", "none", "null", "nan")
-_MOST_PIXELS = 1e6  # no image is as wide
+ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+_MOST_PIXELS = 1e300  # more would be infinite in Å; whoever uses poses refuses far less
 _CHANGES_THE_MODEL = {
     "rlnCtfDataAreCtfPremultiplied": (0, "the images are premultiplied by the CTF"),
     "rlnCtfDataArePhaseFlipped": (0, "the images are phase-flipped"),
@@ -77,18 +77,14 @@ class ParticleTable:
         Returns
         -------
         Poses or None
-            Shifts are minus the origins, and zero where the file has none.
+            Shifts are minus the origins, and zero where the file has none; finite, but otherwise not checked.
         """
-        labels = [f"rlnAngle{name}" for name in ("Rot", "Tilt", "Psi")]
-        angles = [self.column(label) for label in labels]
+        angles = [self.column(label) for label in ANGLES]
         if any(angle is None for angle in angles):
             return None
-        for label, values in zip(labels, angles, strict=True):
-            check_range(values, -MOST_DEGREES, MOST_DEGREES, label, str(self.path))
         origins = []
         for axis in "XY":
-            pixels = self.column(f"rlnOrigin{axis}", np.zeros(len(self)))
-            check_range(pixels, -_MOST_PIXELS, _MOST_PIXELS, f"rlnOrigin{axis}", str(self.path))
+            pixels = self.column(f"rlnOrigin{axis}", np.zeros(len(self))).clip(-_MOST_PIXELS, _MOST_PIXELS)
             origins.append(self.column(f"rlnOrigin{axis}Angst", pixels * pixel_size))
         return Poses.from_relion(*angles, *origins)
 

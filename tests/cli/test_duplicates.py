@@ -46,6 +46,17 @@ def test_refused_without_leave(cryoinv, expanded, tmp_path):
     assert not (tmp_path / "run").exists() and not (tmp_path / "m.mrc").exists()
 
 
+@pytest.mark.parametrize("link", ["hardlink_to", "symlink_to"])
+def test_every_name_of_a_stack_is_an_input(link, cryoinv, copy):
+    """A map that has the place of a second link is not written over it."""
+    stack, other, star = copy / "particles.mrcs", copy / "other.mrc", copy / "truth.star"
+    getattr(other, link)(stack)
+    star.write_text(re.sub(r"^(000003@)\S+", r"\1other.mrc", star.read_text(), flags=re.MULTILINE))
+    before = stack.read_bytes()
+    check_refused(cryoinv("reconstruct", star, "--output", other, "--overwrite"), ["other.mrc", "is an input"])
+    assert other.read_bytes() == before
+
+
 def test_by_leave_they_are_in_the_same_half(cryoinv, expanded, dataset, tmp_path):
     run = tmp_path / "run"
     outcome = refine(cryoinv, expanded, run, ALLOW)

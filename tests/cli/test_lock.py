@@ -90,18 +90,53 @@ def no_locks(monkeypatch):
     monkeypatch.setattr("fcntl.flock", refuse)
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO])
-@pytest.mark.parametrize("enter", [refuse_if_locked, lambda folder: folder_lock(folder).__enter__()])
-def test_a_lock_file_that_cannot_be_opened_is_another_runs_and_stays(number, enter, tmp_path, monkeypatch):
-    content = signed(tmp_path)
+def fail(monkeypatch, number, call="filelock.FileLock.acquire"):
+    """Let a call end as the system's refusal with this number."""
 
     def refuse(*_, **__):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    monkeypatch.setattr(call, refuse)
+
+
+ENTER = pytest.mark.parametrize("enter", [refuse_if_locked, lambda folder: folder_lock(folder).__enter__()])
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP])
+@ENTER
+def test_a_lock_file_that_cannot_be_opened_is_another_runs_and_stays(number, enter, tmp_path, monkeypatch):
+    content = signed(tmp_path)
+    fail(monkeypatch, number)
     with pytest.raises(InputError, match=rf"{LOCK}: cannot be locked \({os.strerror(number)}\) \(process"):
         enter(tmp_path)
     assert (tmp_path / LOCK).read_text() == content
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+@ENTER
+def test_where_no_file_can_be_written_no_other_run_is_suspected(number, enter, tmp_path, monkeypatch):
+    (tmp_path / LOCK).touch()
+    fail(monkeypatch, number)
+    with pytest.raises(InputError, match=rf"{LOCK}: cannot be written \({os.strerror(number)}\)$"):
+        enter(tmp_path)
+    assert (tmp_path / LOCK).exists()
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO, errno.ENOSYS])
+def test_any_other_failure_is_that_of_a_file_system_without_locks(number, tmp_path, monkeypatch, capsys):
+    fail(monkeypatch, number, "fcntl.flock")
+    with folder_lock(tmp_path / "run"):
+        assert (tmp_path / "run" / LOCK).exists()
+    assert f"cannot be locked ({os.strerror(number)})" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSPC])
+def test_a_refusal_leaves_no_lock_file_of_its_own_and_no_folder(number, tmp_path, monkeypatch):
+    fail(monkeypatch, number, "fcntl.flock")
+    with pytest.raises(InputError, match=os.strerror(number)), folder_lock(tmp_path / "a" / "b"):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("other", [{}, {"process": 1}, {"machine": "elsewhere", "process": 2**22 + 1}])

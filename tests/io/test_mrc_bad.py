@@ -227,7 +227,20 @@ def test_oblong_voxels_of_a_volume(raw, bad):
     with pytest.raises(InputError, match="no cubes"):
         read_volume(bad(raw))
     assert read_array(bad(set_int(raw, MZ, 1)))[1] == 1.5
-    assert read_volume(bad(set_floats(set_int(raw, ISPG, 1), CELLA + 8, 0.0)))[1] == 1.5
+    path = bad(set_int(raw, ISPG, 1))  # one section along z, they say, of 14 Å
+    with pytest.warns(InputWarning, match=r"bad\.mrc: .* counts 1 section .* are 8, .* 1\.5 Å as in x"):
+        assert read_volume(path)[1] == 1.5
+    assert read_volume(bad(set_floats(raw, CELLA + 8, 0.0)))[1] == 1.5
+
+
+def test_a_given_pixel_size_is_believed_whatever_the_cell(raw, bad):
+    oblong, sheared = (set_floats(bytearray(raw), CELLA, 14.0, 12.0, 13.0), set_floats(bytearray(raw), CELLB, 60.0))
+    for odd in (oblong, sheared):
+        with pytest.raises(InputError, match=r"bad\.mrc: .* in the MRC header"):
+            read_volume(bad(odd))
+        volume, pixel_size = read_volume(bad(odd), pixel_size=1.06)
+        assert pixel_size == 1.06
+        np.testing.assert_array_equal(volume, noise(8))
 
 
 @pytest.mark.parametrize("angle", [60.0, 90.3, -90.0, float("nan"), 0.0])
@@ -244,6 +257,8 @@ def test_a_stack_of_volumes(raw, bad):
     path = bad(set_int(set_int(raw, ISPG, 401), MZ, 2))
     with pytest.raises(InputError, match=r"bad\.mrc: a stack of volumes, 8 sections of which 2 make one"):
         read_volume(path)
+    with pytest.raises(InputError, match="a stack of volumes"):
+        read_volume(path, pixel_size=1.06)
     assert read_volume(bad(set_int(raw, MZ, 8)))[1] == 1.5  # of one volume
 
 

@@ -10,6 +10,7 @@ from small_files import OPTICS, full_columns, make_stack, make_star, names, nois
 from cryoinv.errors import InputError, InputWarning
 from cryoinv.geometry import Poses, random_rotations
 from cryoinv.io import OpticsGroup, ParticleStack, match_particles, write_stack
+from cryoinv.io.particle_checks import checked_poses
 
 
 @pytest.fixture
@@ -180,15 +181,11 @@ def refuse(tmp_path, columns, message, optics=OPTICS):
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("rlnOriginXAngst", 17, r"shift in x \(Å, minus the origin\) of row 3 is -17, expected -16 to 16"),
-        ("rlnOriginYAngst", 1e300, "shift in y .* of row 3 is -1e.300"),
-        ("rlnAngleRot", 1e300, "rlnAngleRot of row 3 is 1e.300, expected -100000 to 100000"),
-        ("rlnAnglePsi", -2e5, "rlnAnglePsi of row 3"),
         ("rlnDefocusU", 1e300, r"defocus U \(Å\) of row 3 is 1e.300, expected -1e.06 to 1e.06"),
         ("rlnDefocusV", -2e6, "defocus V .* of row 3"),
         ("rlnDefocusAngle", 1e9, "defocus angle .* of row 3"),
         ("rlnPhaseShift", 1e9, "phase shift .* of row 3"),
-        ("rlnCtfBfactor", -1e4, r"B-factor of the CTF \(Å²\) of row 3 is -10000, expected -1280 to 100000"),
+        ("rlnCtfBfactor", -1e4, r"B-factor of the CTF \(Å²\) of row 3 is -10000, expected -1920 to 100000"),
         ("rlnCtfBfactor", 1e300, "B-factor of the CTF .* of row 3"),
     ],
 )
@@ -199,12 +196,37 @@ def test_finite_numbers_that_are_none_of_a_particle(tmp_path, column, value, mes
     refuse(tmp_path, columns, message)
 
 
-def test_origins_in_pixels_that_are_none(tmp_path):
+def test_b_factors_of_fits_to_each_particle(tmp_path):
+    make_stack(tmp_path / "stack.mrcs", pixel_size=0.5)
+    columns = full_columns() | {"rlnCtfBfactor": [-100, -80, 0, 30]}
+    star = make_star(tmp_path / "a.star", columns, OPTICS | {"rlnImagePixelSize": [0.5]})
+    assert ParticleStack.from_star(star).ctf_bfactor.tolist() == [-100, -80, 0, 30]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("rlnOriginXAngst", 17, r"rlnOriginXAngst \(Å\) of row 3 is 17, expected -16 to 16"),
+        ("rlnOriginYAngst", -1e300, r"rlnOriginYAngst \(Å\) of row 3 is -1e.300"),
+        ("rlnOriginX", 9, r"rlnOriginX \(pixels\) of row 3 is 9, expected -8 to 8"),
+        ("rlnOriginX", 1e308, r"rlnOriginX \(pixels\) of row 3 is 1e.300"),
+        ("rlnAngleRot", 1e300, r"rlnAngleRot \(degrees\) of row 3 is 1e.300, expected -100000 to 100000"),
+        ("rlnAnglePsi", -2e5, r"rlnAnglePsi \(degrees\) of row 3 is -200000"),
+    ],
+)
+def test_poses_that_are_none_are_refused_where_they_are_used(tmp_path, column, value, message):
     make_stack(tmp_path / "stack.mrcs")
     columns = full_columns()
-    del columns["rlnOriginXAngst"]
-    for value, name in ((9, "shift in x"), (1e308, "rlnOriginX")):
-        refuse(tmp_path, columns | {"rlnOriginX": [0, 8, value, 0]}, f"{name} .*of row 3 is .* expected -")
+    if column == "rlnOriginX":
+        del columns["rlnOriginXAngst"]
+    columns[column] = [1.0, -2.0, value, 3.0]
+    stack = ParticleStack.from_star(make_star(tmp_path / "bad.star", columns))
+    with pytest.raises(InputError, match=f"bad.star: {message}"):
+        checked_poses(stack, "bad.star")
+    assert checked_poses(stack.subset([0, 1, 3]), "bad.star") is not None
+    own = Poses(random_rotations(4, np.random.default_rng(0)), [[0, 0], [0, 17], [0, 0], [0, 0]])
+    with pytest.raises(InputError, match=r"shift in y \(Å\) of row 2 is 17, expected -16 to 16"):
+        checked_poses(ParticleStack.from_arrays(noise(), 2.0, poses=own), "in memory")
 
 
 @pytest.mark.parametrize(
@@ -323,7 +345,6 @@ def test_in_memory_stacks_check_what_they_are_given():
         "not all of": {"defocus": np.ones((4, 3)), "optics": None},
         "defocus contains NaN": {"defocus": np.full((4, 3), np.nan)},
         "optics groups .* go up to 1 of 1": {"optics_group": [0, 0, 1, 0]},
-        "shift in x .* of row 2 is 1e.06": {"poses": Poses(rotations, [[0, 0], [1e6, 0], [0, 0], [0, 0]])},
         "pixel size 1e.300": {"pixel_size": 1e300, "optics": None},
         "half-set": {"random_subset": [1, 2, 0, 1]},
         "not positive": {"pixel_size": 0.0},
