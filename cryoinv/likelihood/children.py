@@ -9,7 +9,7 @@ once. Posteriors need all scores before anything can be summed, so slices are ma
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +57,24 @@ class ChildPoses:
     def rotations(self, cells: np.ndarray) -> np.ndarray:
         """Children (8 C, 3, 3) of cells (C,)."""
         return self.search.child_rotations(cells).reshape(-1, 3, 3)
+
+    def take(self, images: slice) -> ChildPoses:
+        """Poses of some of the images."""
+        return replace(
+            self, cells=self.cells[images], translations=self.translations[images], rows=self.rows[images]
+        )
+
+    def runs(self, memory_bytes: int) -> Iterator[slice]:
+        """Runs of images, one at least, whose tables of masses fit into so many bytes."""
+        real = self.table.real.element_size()
+        start, total = 0, 0
+        for image, (cells, rows) in enumerate(zip(self.cells, self.rows, strict=True)):
+            size = CHILDREN * len(cells) * len(rows) * real
+            if total and total + size > memory_bytes:
+                yield slice(start, image)
+                start, total = image, 0
+            total += size
+        yield slice(start, len(self.cells))
 
     def shifted(self, image: int, data: torch.Tensor) -> torch.Tensor:
         """Data (P,) of an image at each of its translations, as real numbers (T_i, 2P)."""

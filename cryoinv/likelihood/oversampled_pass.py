@@ -35,15 +35,17 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
     log_prior = search.log_rotation_prior[0] + search.log_translation_prior[0] - np.log(CHILDREN * finer)
     table = shift_table(step.pixels, step.images.n, children.reshape(-1, 2), step.images.dtype)
     summaries = []
-    for group, block in step.images.group_blocks(indices, _images_at_once(step, search, len(table))):
+    for group, block in step.images.group_blocks(indices, _images_at_once(step)):
         terms = image_terms(step.images, step.noise, group, block, step.count)
+        step.accumulator.add_images(terms.group, terms.power, len(block))
         poses = ChildPoses(search, [], [], [], table, float(log_prior))
         for orientations, translations in _significant_poses(step, search, grid, terms):
             poses.cells.append(orientations)
             poses.translations.append(children[translations].reshape(-1, 2))
             rows = translations[:, None] * finer + np.arange(finer)
             poses.rows.append(torch.as_tensor(rows.reshape(-1), device=table.device))
-        summaries.append(_weigh(step, search, block, terms, poses))
+        for images in poses.runs(step.memory_bytes // 4):
+            summaries.append(_weigh(step, search, block[images], terms.take(images), poses.take(images)))
     return PosteriorSummary.concatenate(summaries)
 
 
@@ -54,12 +56,10 @@ def significant(mass: torch.Tensor, share: float, most: int) -> torch.Tensor:
     return index[: int(below.sum()) + 1].sort().values
 
 
-def _images_at_once(step: Expectation, search: ExhaustiveSearch, translations: int) -> int:
-    """Images whose tables over their children fit into a quarter of the budget."""
-    assert search.oversampling is not None
-    orientations = min(search.oversampling.max_orientations, len(search.rotations)) * CHILDREN
+def _images_at_once(step: Expectation) -> int:
+    """Images whose transforms, at all frequencies, and their temporaries fit into an eighth of the budget."""
     real = 8 if step.images.dtype == torch.float64 else 4
-    return int(np.clip(step.memory_bytes // 4 // (translations * orientations * real), 1, _MOST_IMAGES))
+    return int(np.clip(step.memory_bytes // 8 // (len(step.images.disc) * 6 * real), 1, _MOST_IMAGES))
 
 
 def _significant_poses(
@@ -82,7 +82,6 @@ def _weigh(
     step: Expectation, search: ExhaustiveSearch, block: np.ndarray, terms: ImageTerms, poses: ChildPoses
 ) -> PosteriorSummary:
     """Posterior over each image's own poses, accumulated and summarised."""
-    step.accumulator.add_images(terms.group, terms.power, len(block))
     posteriors = weigh_children(step, terms, poses)
     step.report(len(block))
     rotations, shifts, moments = _moments(step, search, poses, posteriors)
