@@ -8,13 +8,15 @@ once. Posteriors need all scores before anything can be summed, so slices are ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from .many_small import shared_out
 from .posterior import PoseWeights, normalise
 from .scores import ImageTerms, as_real
 from .search import ExhaustiveSearch
@@ -81,16 +83,16 @@ class ChildPoses:
         return as_real(data * self.table[self.rows[image]])
 
 
+_Member = tuple[int, torch.Tensor, slice]  # an image, places among some cells, columns of the image's own table
+
+
 @dataclass
 class _Part:
-    """Some cells: their children (8 n, 3, 3), slices (8 n, P), and which images keep which of them.
-
-    `members` are (image, places among these cells, columns of the image's own table).
-    """
+    """Some cells: their children (8 n, 3, 3), slices (8 n, P), and which images keep which of them."""
 
     rotations: np.ndarray
     slices: torch.Tensor
-    members: list[tuple[int, torch.Tensor, slice]]
+    members: list[_Member]
 
 
 def weigh_children(step: Expectation, terms: ImageTerms, poses: ChildPoses) -> list[PoseWeights]:
@@ -147,11 +149,15 @@ def _score(terms: ImageTerms, poses: ChildPoses, part: _Part, scores: list[list[
     is_common = len(terms.weight) == 1
     if is_common:
         power = power @ terms.weight[0]
-    for image, places, _ in part.members:
-        found = poses.shifted(image, terms.scored[image]) @ _children_of(real, places).T
-        own = _children_of(power, places)
-        found -= 0.5 * (own if is_common else own @ terms.weight[image])
-        scores[image].append(found.add_(poses.log_prior))
+
+    def score(members: Sequence[_Member]) -> None:
+        for image, places, _ in members:
+            found = poses.shifted(image, terms.scored[image]) @ _children_of(real, places).T
+            own = _children_of(power, places)
+            found -= 0.5 * (own if is_common else own @ terms.weight[image])
+            scores[image].append(found.add_(poses.log_prior))
+
+    shared_out(score, part.members, real.device)
 
 
 def _accumulate(
@@ -159,17 +165,22 @@ def _accumulate(
 ) -> None:
     """Sum all images' data and weights at the children of a part, and insert them."""
     is_masked, is_common = terms.scored is not terms.inserted, len(terms.weight) == 1
-    data = _by_cell(torch.zeros_like(as_real(part.slices)))
-    scored = torch.zeros_like(data) if is_masked else data
-    weight = data.new_zeros(*data.shape[:2], 1 if is_common else part.slices.shape[1])
-    for image, places, columns in part.members:
-        masses = posteriors[image].weights[0][:, columns].T
-        data.index_add_(0, places, _by_cell(masses @ poses.shifted(image, terms.inserted[image])))
-        if is_masked:
-            scored.index_add_(0, places, _by_cell(masses @ poses.shifted(image, terms.scored[image])))
-        mass = masses.sum(1)[:, None]
-        weight.index_add_(0, places, _by_cell(mass if is_common else mass * terms.weight[image]))
-    weight = weight.flatten(0, 1)
+    cells, pixels = len(part.slices) // CHILDREN, part.slices.shape[1]
+
+    def summed(members: Sequence[_Member]) -> list[torch.Tensor]:
+        widths = (2 * pixels, 1 if is_common else pixels, 2 * pixels if is_masked else 0)
+        data, weight, scored = (terms.weight.new_zeros(cells, CHILDREN, width) for width in widths)
+        for image, places, columns in members:
+            masses = posteriors[image].weights[0][:, columns].T
+            data.index_add_(0, places, _by_cell(masses @ poses.shifted(image, terms.inserted[image])))
+            if is_masked:
+                scored.index_add_(0, places, _by_cell(masses @ poses.shifted(image, terms.scored[image])))
+            mass = masses.sum(1)[:, None]
+            weight.index_add_(0, places, _by_cell(mass if is_common else mass * terms.weight[image]))
+        return [total.flatten(0, 1) for total in (data, weight, scored)]
+
+    shares = shared_out(summed, part.members, part.slices.device)
+    data, weight, scored = (functools.reduce(torch.Tensor.add_, each) for each in zip(*shares, strict=True))
     step.accumulator.add_slices(
         terms.group,
         part.rotations,
@@ -192,4 +203,4 @@ def _children_of(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
 
 
 def _complex(values: torch.Tensor) -> torch.Tensor:
-    return torch.view_as_complex(values.flatten(0, 1).unflatten(1, (-1, 2)))
+    return torch.view_as_complex(values.unflatten(1, (-1, 2)))

@@ -32,6 +32,13 @@ def schemes():
     ]
 
 
+@pytest.fixture(params=[1, 3], ids=["one-thread", "three-threads"])
+def threads(request):
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(params=[8, 9], ids=["even", "odd"])
 def problem(request):
     n = request.param
@@ -225,7 +232,7 @@ def test_negligible_orientations_change_next_to_nothing(problem):
 @pytest.mark.parametrize("memory", [1 << 29, 1_000_000, 50_000], ids=["together", "in-parts", "one-by-one"])
 @pytest.mark.parametrize("ctf", [True, False])
 @pytest.mark.parametrize("masked", [False, True])
-def test_oversampling_all_poses_equals_the_fine_grid(problem, memory, ctf, masked):
+def test_oversampling_all_poses_equals_the_fine_grid(problem, memory, ctf, masked, threads):
     n, volume, images, _, _, noise = problem
     if not ctf:
         images.ctf = lambda indices, count: None
