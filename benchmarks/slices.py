@@ -23,7 +23,6 @@ import statistics
 import tempfile
 import time
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when the libraries load
 
 import finufft
 import numpy as np
