@@ -9,8 +9,8 @@ all frequencies below Nyquist, and over those of the disc that our images are ma
 
     OMP_NUM_THREADS=2 python benchmarks/slices.py [--rounds 5] [--json]
 
-Threads wait without spinning, as under the command line: where the machine does other work too, threads that spin while
-they wait for one that has lost its core make short calls many times slower than they are.
+Threads spin only shortly while they wait: those that wait for one that has lost its core to something else would make
+short calls many times slower than they are.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import statistics
 import tempfile
 import time
 
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read when the libraries load
 
 import finufft
 import numpy as np
