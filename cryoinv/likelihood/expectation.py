@@ -29,7 +29,7 @@ from .statistics import PosteriorSummary
 __all__ = ["Expectation", "GroupSums"]
 
 _CACHE_BYTES = 1 << 24  # a thread's: tables are gone through several times
-_OWN_CACHE_BYTES = 1 << 26  # of slices of particles' own: larger batches wander to memory and back at every step
+_OWN_CACHE_BYTES = 1 << 25  # of slices of particles' own: larger batches wander to memory and back at every step
 _BYTES_PER_PIXEL = 40  # of one orientation: slice, sums, weight and their temporaries
 
 

@@ -44,7 +44,7 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
             poses.translations.append(children[translations].reshape(-1, 2))
             rows = translations[:, None] * finer + np.arange(finer)
             poses.rows.append(torch.as_tensor(rows.reshape(-1), device=table.device))
-        for images in poses.runs(step.memory_bytes // 4):
+        for images in poses.runs(step.memory_bytes // 16):
             summaries.append(_weigh(step, search, block[images], terms.take(images), poses.take(images)))
     return PosteriorSummary.concatenate(summaries)
 
