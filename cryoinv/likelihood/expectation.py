@@ -24,12 +24,12 @@ from .paired_grid import PairedGrid
 from .posterior import PoseWeights
 from .scores import ImageTerms, image_terms
 from .search import ExhaustiveSearch, LocalSearch
-from .statistics import PosteriorSummary
+from .statistics import CollectedSummaries, PosteriorSummary
 
 __all__ = ["Expectation", "GroupSums"]
 
 _CACHE_BYTES = 1 << 24  # a thread's: tables are gone through several times
-_OWN_CACHE_BYTES = 1 << 25  # of slices of particles' own: larger batches wander to memory and back at every step
+_OWN_CACHE_BYTES = 1 << 24  # of slices of particles' own: larger batches wander to memory and back at every step
 _BYTES_PER_PIXEL = 40  # of one orientation: slice, sums, weight and their temporaries
 
 
@@ -139,7 +139,7 @@ class Expectation:
         """
         grid = self.shared_grid(search)
         place = {int(i): p for p, i in enumerate(indices)}
-        summaries, sums = [], None
+        summaries, sums = CollectedSummaries(len(indices)), None
         for group, block in self.images.group_blocks(indices, self.block_size(search)):
             terms = image_terms(self.images, self.noise, group, block, self.count)
             if sums is None or sums.group != group:
@@ -150,7 +150,7 @@ class Expectation:
             if self.sums:
                 moments = grid_moments(grid, posterior, spacing_degrees, self.images.pixel_size, self.symmetry)
                 summary = replace(summary, moments=moments)
-            summaries.append(summary)
+            summaries.add(summary)
             if share is not None:
                 posterior = posterior.scaled(torch.as_tensor(share[[place[int(i)] for i in block]]))
             if first:
@@ -160,7 +160,7 @@ class Expectation:
                 with self.products(self._tf32):
                     sums.add(posterior, terms, self.images.mask is not None)
         self._close_group(grid, sums)
-        return PosteriorSummary.concatenate(summaries)
+        return summaries.summary()
 
     def shared_grid(self, search: ExhaustiveSearch) -> SharedGrid:
         """Slices of all orientations of a search, halved where they are paired."""

@@ -14,7 +14,7 @@ from .moments import Neighbourhoods
 from .posterior import PoseWeights, normalise
 from .scores import ImageTerms, as_real, image_terms, shift_table
 from .search import LocalSearch
-from .statistics import PosteriorSummary
+from .statistics import CollectedSummaries, PosteriorSummary
 
 if TYPE_CHECKING:
     from .expectation import Expectation
@@ -31,13 +31,13 @@ def local_pass(step: Expectation, search: LocalSearch, indices: np.ndarray) -> P
     """
     orientations = search.rotations_of(indices[:1]).shape[1]
     size = int(np.clip(step.most_orientations() // orientations, 1, _MOST_IMAGES))
-    summaries = []
+    summaries = CollectedSummaries(len(indices))
     for group, block in step.images.group_blocks(indices, size):
         terms = image_terms(step.images, step.noise, group, block, step.count)
         step.accumulator.add_images(terms.group, terms.power, len(block))
-        summaries.append(_weigh(step, search, block, terms))
+        summaries.add(_weigh(step, search, block, terms))
         step.report(len(block))
-    return PosteriorSummary.concatenate(summaries)
+    return summaries.summary()
 
 
 def _weigh(step: Expectation, search: LocalSearch, block: np.ndarray, terms: ImageTerms) -> PosteriorSummary:

@@ -17,7 +17,7 @@ from .moments import Neighbourhood, Neighbourhoods, PoseMoments
 from .posterior import PoseWeights
 from .scores import ImageTerms, image_terms, shift_table
 from .search import ExhaustiveSearch
-from .statistics import PosteriorSummary
+from .statistics import CollectedSummaries, PosteriorSummary
 
 if TYPE_CHECKING:
     from .expectation import Expectation
@@ -34,7 +34,7 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
     finer = children.shape[1]  # than each translation
     log_prior = search.log_rotation_prior[0] + search.log_translation_prior[0] - np.log(CHILDREN * finer)
     table = shift_table(step.pixels, step.images.n, children.reshape(-1, 2), step.images.dtype)
-    summaries = []
+    summaries = CollectedSummaries(len(indices))
     for group, block in step.images.group_blocks(indices, _images_at_once(step)):
         terms = image_terms(step.images, step.noise, group, block, step.count)
         step.accumulator.add_images(terms.group, terms.power, len(block))
@@ -45,8 +45,8 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
             rows = translations[:, None] * finer + np.arange(finer)
             poses.rows.append(torch.as_tensor(rows.reshape(-1), device=table.device))
         for images in poses.runs(step.memory_bytes // 16):
-            summaries.append(_weigh(step, search, block[images], terms.take(images), poses.take(images)))
-    return PosteriorSummary.concatenate(summaries)
+            summaries.add(_weigh(step, search, block[images], terms.take(images), poses.take(images)))
+    return summaries.summary()
 
 
 def significant(mass: torch.Tensor, share: float, most: int) -> torch.Tensor:

@@ -17,7 +17,7 @@ from cryoinv.spaces.spectrum import frequencies, hermitian_weights, radial_expan
 
 from .moments import PoseMoments
 
-__all__ = ["PosteriorSummary", "SufficientStatistics"]
+__all__ = ["CollectedSummaries", "PosteriorSummary", "SufficientStatistics"]
 
 _PER_PARTICLE = ("indices", "max_probability", "entropy", "mean_probability", "log_likelihood")
 
@@ -89,6 +89,36 @@ class PosteriorSummary:
             join("log_likelihood"),
             PoseMoments.concatenate(moments)[order] if len(moments) == len(parts) else None,
         )
+
+
+class CollectedSummaries:
+    """Summaries of blocks of particles, copied into arrays for all of them as they come.
+
+    Kept as they are, they would lie between the large temporaries of the blocks and keep these from being used again:
+    memory would grow with the number of blocks.
+
+    Parameters
+    ----------
+    count : int
+        Particles in all.
+    """
+
+    def __init__(self, count: int):
+        self._count, self._end = count, 0
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def add(self, summary: PosteriorSummary) -> None:
+        """Take the summary of the next particles."""
+        rows = slice(self._end, self._end + len(summary))
+        for name, values in summary.to_arrays().items():
+            if name not in self._arrays:
+                self._arrays[name] = np.empty((self._count, *values.shape[1:]), values.dtype)
+            self._arrays[name][rows] = values
+        self._end = rows.stop
+
+    def summary(self) -> PosteriorSummary:
+        """All of them, ordered by particle."""
+        return PosteriorSummary.concatenate([PosteriorSummary.from_arrays(self._arrays)])
 
 
 @dataclass
