@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CHILDREN", "ChildPoses", "weigh_children"]
 
 CHILDREN = 8  # of an orientation
+_PART_BYTES = 1 << 26  # of slices and sums: every image goes through all parts, so that few are better
 
 
 @dataclass
@@ -128,7 +129,7 @@ def weigh_children(step: Expectation, terms: ImageTerms, poses: ChildPoses) -> l
 def _parts(step: Expectation, poses: ChildPoses) -> Iterator[_Part]:
     """All cells in the order of their directions, with their slices."""
     every = np.unique(np.concatenate(poses.cells))
-    size = max(1, step.most_orientations() // CHILDREN)
+    size = max(1, step.most_orientations(_PART_BYTES) // CHILDREN)
     for start in range(0, len(every), size):
         some = every[start : start + size]
         members = []

@@ -29,7 +29,6 @@ from .statistics import CollectedSummaries, PosteriorSummary
 __all__ = ["Expectation", "GroupSums"]
 
 _CACHE_BYTES = 1 << 24  # a thread's: tables are gone through several times
-_OWN_CACHE_BYTES = 1 << 24  # of slices of particles' own: larger batches wander to memory and back at every step
 _BYTES_PER_PIXEL = 40  # of one orientation: slice, sums, weight and their temporaries
 
 
@@ -215,12 +214,12 @@ class Expectation:
             budget = min(budget, _CACHE_BYTES * torch.get_num_threads())
         return int(np.clip(budget // (scores + shifted), 1, 256))
 
-    def most_orientations(self) -> int:
-        """Orientations of particles' own whose slices and sums fit into half the budget, and into a CPU's cache."""
+    def most_orientations(self, cache_bytes: int) -> int:
+        """Orientations whose slices and sums fit into half the budget, and on a CPU into so many bytes."""
         scale = 2 if self.images.dtype == torch.float64 else 1
         budget = self.memory_bytes // 2
         if self.images.device.type == "cpu":
-            budget = min(budget, _OWN_CACHE_BYTES)
+            budget = min(budget, cache_bytes)
         return max(1, budget // (self.count * _BYTES_PER_PIXEL * scale))
 
     def summary(

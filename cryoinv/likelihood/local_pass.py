@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["local_pass"]
 
+_CACHE_BYTES = 1 << 24  # larger batches wander to memory and back at every step
 _MOST_IMAGES = 64  # at a time: of each all frequencies are at hand, however few are scored
 
 def local_pass(step: Expectation, search: LocalSearch, indices: np.ndarray) -> PosteriorSummary:
@@ -30,7 +31,7 @@ def local_pass(step: Expectation, search: LocalSearch, indices: np.ndarray) -> P
     have no prior mass.
     """
     orientations = search.rotations_of(indices[:1]).shape[1]
-    size = int(np.clip(step.most_orientations() // orientations, 1, _MOST_IMAGES))
+    size = int(np.clip(step.most_orientations(_CACHE_BYTES) // orientations, 1, _MOST_IMAGES))
     summaries = CollectedSummaries(len(indices))
     for group, block in step.images.group_blocks(indices, size):
         terms = image_terms(step.images, step.noise, group, block, step.count)
