@@ -24,6 +24,7 @@ __all__ = ["local_pass"]
 _CACHE_BYTES = 1 << 24  # larger batches wander to memory and back at every step
 _MOST_IMAGES = 64  # at a time: of each all frequencies are at hand, however few are scored
 
+
 def local_pass(step: Expectation, search: LocalSearch, indices: np.ndarray) -> PosteriorSummary:
     """Score the lattice around each particle's pose.
 
