@@ -44,14 +44,14 @@ def reconstruct(
     from cryoinv.io import ParticleStack, write_volume
     from cryoinv.io.particle_checks import checked_poses
     from cryoinv.metrics import resolution_at
-    from cryoinv.priors import prior_by_name
+    from cryoinv.priors import prior_from
     from cryoinv.refinement.halves import split_particles
     from cryoinv.refinement.output import make_folder
     from cryoinv.spaces import resolve_device
 
     outputs = _outputs(output, half_maps, overwrite)
     check_output_folder(output.parent, True, "")
-    chosen = None if prior is None else prior_by_name(prior)
+    chosen = None if prior is None else prior_from(prior)
     PointGroup(symmetry)
     device = resolve_device(device)
     stack = ParticleStack.from_star(particles, allow_duplicates)

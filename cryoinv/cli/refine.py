@@ -105,7 +105,7 @@ def run_refinement(
     from cryoinv.cli.running import run_in_folder
     from cryoinv.io import ParticleStack
     from cryoinv.parallel import Processes
-    from cryoinv.priors import prior_by_name
+    from cryoinv.priors import prior_from
     from cryoinv.refinement import Refinement
     from cryoinv.refinement.output import OUTPUT_FILES
 
@@ -116,7 +116,7 @@ def run_refinement(
         check_output_places(output, OUTPUT_FILES)
         if resume:
             check_resumable(output)
-    chosen = prior_by_name(prior)
+    chosen = prior_from(prior)
     stack = ParticleStack.from_star(star, settings.allow_duplicates)
     refuse_to_replace(input_files(stack, star, reference), [output / name for name in OUTPUT_FILES])
     volume = read_reference(reference, stack, star)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -205,6 +205,14 @@ class SufficientStatistics:
     def from_volume(self, volume: torch.Tensor) -> torch.Tensor:
         """Element of `space` whose volume is given."""
         return self.interpolation.from_volume(volume)
+
+    def to_volume_adjoint(self, volume: torch.Tensor) -> torch.Tensor:
+        """Adjoint of `to_volume`, applied to a volume: what takes gradients from volumes to `space`."""
+        return self.interpolation.to_volume_adjoint(volume)
+
+    def scaled(self, factor: float) -> SufficientStatistics:
+        """B and K times a number, as of so many times the particles."""
+        return replace(self, data=factor * self.data, weight=factor * self.weight)
 
     def shell_mean(self, values: torch.Tensor) -> torch.Tensor:
         """Mean of real values over each image shell, shape (n//2+1,), in double precision."""

@@ -70,6 +70,9 @@ class Interpolation(Protocol):
     def to_volume(self, spectrum: torch.Tensor) -> torch.Tensor:
         """From the statistics' space to a volume."""
 
+    def to_volume_adjoint(self, volume: torch.Tensor) -> torch.Tensor:
+        """From a volume to the statistics' space: the adjoint of `to_volume`."""
+
     def from_volume(self, volume: torch.Tensor) -> torch.Tensor:
         """From a volume to the statistics' space, the inverse of `to_volume`."""
 
@@ -168,6 +171,17 @@ class TrilinearInterpolation:
             volume = volume + lacking / (1 / window).sum()
         return volume / window
 
+    def to_volume_adjoint(self, volume: torch.Tensor) -> torch.Tensor:
+        """Spectrum on the padded grid: adjoint of `to_volume` between the volumes and the weighted inner product."""
+        window = self.window(volume)
+        if self.padding == 1:
+            return padded_rfft(volume / window, self.box)
+        share = 1 / window / (1 / window).sum()
+        restored = (share * volume).sum()
+        spectrum = padded_rfft((volume - restored) / window, self.box)
+        spectrum[0, 0, 0] += self.box**1.5 * restored
+        return spectrum
+
     def from_volume(self, volume: torch.Tensor) -> torch.Tensor:
         """Spectrum on the padded grid that `to_volume` maps to the given volume."""
         spectrum = padded_rfft(volume * self.window(volume), self.box)
@@ -253,6 +267,10 @@ class NufftInterpolation:
     def to_volume(self, spectrum: torch.Tensor) -> torch.Tensor:
         """Volume (n, n, n) of a half-spectrum."""
         return centred_irfft(spectrum, self.n)
+
+    def to_volume_adjoint(self, volume: torch.Tensor) -> torch.Tensor:
+        """Half-spectrum of a volume: the transform is an isometry."""
+        return centred_rfft(volume)
 
     def from_volume(self, volume: torch.Tensor) -> torch.Tensor:
         """Half-spectrum of a volume."""

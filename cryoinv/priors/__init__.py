@@ -1,16 +1,20 @@
 """Priors on maps, bound to one half's statistics for every M-step."""
 
+from cryoinv.denoisers import PriorContext
+
 from .base import BoundPrior, Prior
-from .context import PriorContext
 from .gaussian import GaussianPrior, QuadraticFunctional
-from .registry import PRIORS, prior_by_name
+from .registry import PRIORS, prior_from
+from .volume import BoundVolumePrior, VolumePrior
 
 __all__ = [
     "PRIORS",
     "BoundPrior",
+    "BoundVolumePrior",
     "GaussianPrior",
     "Prior",
     "PriorContext",
     "QuadraticFunctional",
-    "prior_by_name",
+    "VolumePrior",
+    "prior_from",
 ]

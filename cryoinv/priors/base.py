@@ -7,32 +7,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from cryoinv.described import Described
 from cryoinv.errors import CryoinvError
 from cryoinv.spaces.backend import odl
 
 if TYPE_CHECKING:
+    from cryoinv.denoisers import PriorContext
     from cryoinv.likelihood import SufficientStatistics
     from cryoinv.spaces import HermitianSpace
     from cryoinv.spaces.base import BoxElement
 
-    from .context import PriorContext
-
 __all__ = ["BoundPrior", "Prior"]
 
 
-class Prior:
+class Prior(Described):
     r"""A prior :math:`P(x)` on maps.
 
     Subclasses set the flags of what they offer and implement `bind`. An M-step that needs what a prior does not
-    offer is refused when the two are put together.
+    offer is refused when the two are put together. A prior on real maps is less to write as a `VolumePrior`.
 
     Attributes
     ----------
     name : str
         What users call it.
-    has_value, has_gradient, has_proximal, has_precision : bool
-        Whether the bound functional has a value, a gradient (minus the score), a proximal map, and whether it is
-        quadratic with a diagonal precision.
+    has_value, has_gradient, has_proximal, has_precision, has_correction : bool
+        Whether the bound functional has a value, a gradient (minus the score), a proximal map, whether it is
+        quadratic with a diagonal precision, and whether it is a Gaussian with a correction
+        (`BoundPrior.correction`).
+    guarded : bool
+        Whether the inflation guard is asked for; the bound functional then has `BoundPrior.denoised`.
     """
 
     name = "prior"
@@ -40,6 +43,8 @@ class Prior:
     has_gradient = False
     has_proximal = False
     has_precision = False
+    has_correction = False
+    guarded = False
 
     def bind(self, statistics: SufficientStatistics, context: PriorContext) -> BoundPrior:
         r"""Return the functional :math:`-\log P` on ``statistics.space`` for one half and iteration."""
@@ -47,12 +52,8 @@ class Prior:
 
     def offers(self) -> list[str]:
         """Names of what the prior offers."""
-        return [
-            name for name in ("value", "gradient", "proximal", "precision") if getattr(self, f"has_{name}")
-        ]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        known = ("value", "gradient", "proximal", "precision", "correction")
+        return [name for name in known if getattr(self, f"has_{name}")]
 
 
 class BoundPrior(odl.functionals.Functional):
@@ -64,12 +65,47 @@ class BoundPrior(odl.functionals.Functional):
     ----------
     space : HermitianSpace
         Domain.
+
+    Attributes
+    ----------
+    precision : torch.Tensor, shape of the space, real, or None
+        D, if the functional is :math:`\tfrac12\langle x, D x\rangle_w`.
+    damping : torch.Tensor, shape of the space, real, or None
+        D of the Gaussian part, if there is a `correction`.
+    starts_from : {"newest", "previous"}
+        Where an M-step that iterates begins: B/K of the newest statistics, or the map of the iteration before.
     """
 
     precision: torch.Tensor | None = None
+    damping: torch.Tensor | None = None
+    starts_from = "newest"
 
     def __init__(self, space: HermitianSpace):
         super().__init__(space, linear=False, grad_lipschitz=np.nan)
 
     def _call(self, x: BoxElement) -> float:
         raise CryoinvError(f"{type(self).__name__} has no value, only what its prior declares")
+
+    def correction(self, x: torch.Tensor) -> torch.Tensor:
+        r"""Return :math:`c(x) = D x + \nabla \log P(x)`, what the prior adds to its Gaussian part.
+
+        Zero for a Gaussian prior; the bracket of eq. 13. `damping` is D.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape of the space, complex
+            Where.
+
+        Returns
+        -------
+        torch.Tensor, shape of the space, complex
+        """
+        raise CryoinvError(f"{type(self).__name__} has no correction, only what its prior declares")
+
+    def post_process(self, volume: torch.Tensor) -> torch.Tensor:
+        """Last touch to the map an M-step found, shape (n, n, n), such as a mask; none by default."""
+        return volume
+
+    def denoised(self) -> torch.Tensor:
+        """Denoised map (n, n, n) of the newest statistics, which the inflation guard compares between halves."""
+        raise CryoinvError(f"{type(self).__name__} has no denoised map, only what its prior declares")

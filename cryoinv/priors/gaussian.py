@@ -14,10 +14,10 @@ from cryoinv.spaces.backend import odl
 from .base import BoundPrior, Prior
 
 if TYPE_CHECKING:
+    from cryoinv.denoisers import PriorContext
     from cryoinv.likelihood import SufficientStatistics
     from cryoinv.spaces.base import BoxElement
 
-    from .context import PriorContext
 
 __all__ = ["GaussianPrior", "QuadraticFunctional"]
 
@@ -46,21 +46,16 @@ class GaussianPrior(Prior):
     Examples
     --------
     >>> GaussianPrior().offers()
-    ['value', 'gradient', 'proximal', 'precision']
+    ['value', 'gradient', 'proximal', 'precision', 'correction']
     """
 
     name = "gaussian"
-    has_value = has_gradient = has_proximal = has_precision = True
+    has_value = has_gradient = has_proximal = has_precision = has_correction = True
 
     def __init__(self, tau2_fudge: float = 1.0, tau2: torch.Tensor | None = None):
         if not tau2_fudge > 0:
             raise InputError(f"tau2_fudge is {tau2_fudge}, expected a positive number")
         self.tau2_fudge, self.tau2 = float(tau2_fudge), tau2
-
-    def __repr__(self) -> str:
-        given = [] if self.tau2_fudge == 1 else [f"tau2_fudge={self.tau2_fudge:g}"]
-        given += [] if self.tau2 is None else [f"tau2={self.tau2.tolist()}"]
-        return f"GaussianPrior({', '.join(given)})"
 
     def bind(self, statistics: SufficientStatistics, context: PriorContext) -> QuadraticFunctional:
         """Return the quadratic functional with the iteration's power."""
@@ -82,9 +77,14 @@ class QuadraticFunctional(BoundPrior):
     def __init__(self, space: HermitianSpace, precision: torch.Tensor):
         super().__init__(space)
         self.precision: torch.Tensor = precision.to(space.element().data.real.dtype)
+        self.damping = self.precision
 
     def _call(self, x: BoxElement) -> float:
         return 0.5 * float(self.domain.weighting.inner(x.data, self.precision * x.data))
+
+    def correction(self, x: torch.Tensor) -> torch.Tensor:
+        """Return zero: there is nothing but the Gaussian."""
+        return torch.zeros_like(x)
 
     @property
     def gradient(self) -> odl.Operator:

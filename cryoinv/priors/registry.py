@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
-
-from cryoinv.errors import InputError
+from cryoinv.denoisers import Denoiser, denoiser_from
+from cryoinv.specs import made_from
 
 from .base import Prior
 from .gaussian import GaussianPrior
 
-__all__ = ["PRIORS", "prior_by_name"]
+__all__ = ["PRIORS", "prior_from"]
 
-PRIORS: dict[str, type[Prior]] = {"gaussian": GaussianPrior}
+PRIORS: dict[str, type[Prior]] = {each.name: each for each in (GaussianPrior,)}
 
 
-def prior_by_name(name: str) -> Prior:
-    """Make the prior that users call `name`.
+def prior_from(spec: str, denoiser: Denoiser | None = None) -> Prior:
+    """Make the prior of a specification.
 
     Parameters
     ----------
-    name : str
-        A key of `PRIORS`.
+    spec : str
+        ``NAME[,key=value...]`` with a name of `PRIORS`, or ``module:object[,key=value...]``. The value of ``denoiser``
+        is a denoiser's specification, in brackets if it has options.
+    denoiser : Denoiser, optional
+        For priors that take one and are not told another.
 
     Returns
     -------
@@ -29,15 +31,12 @@ def prior_by_name(name: str) -> Prior:
     Raises
     ------
     InputError
-        If there is none; the message names the nearest.
+        If there is none, a key is unknown or a value does not suit; the message names the nearest name.
 
     Examples
     --------
-    >>> prior_by_name("gaussian")
-    GaussianPrior()
+    >>> prior_from("gaussian,tau2_fudge=2")
+    GaussianPrior(tau2_fudge=2)
     """
-    if name not in PRIORS:
-        nearest = difflib.get_close_matches(name, PRIORS, 1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        raise InputError(f"unknown prior {name!r}, expected one of: {', '.join(sorted(PRIORS))}{hint}")
-    return PRIORS[name]()
+    given = {} if denoiser is None else {"denoiser": denoiser}
+    return made_from(spec, PRIORS, "prior", Prior, {"denoiser": denoiser_from}, **given)

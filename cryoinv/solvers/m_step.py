@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from cryoinv.described import Described
 from cryoinv.errors import InputError
 from cryoinv.likelihood import SufficientStatistics
 from cryoinv.priors import BoundPrior, Prior
@@ -13,13 +14,13 @@ from cryoinv.priors import BoundPrior, Prior
 __all__ = ["ClosedForm", "MStep"]
 
 
-class MStep:
+class MStep(Described):
     r"""A way to minimise :math:`\tfrac12\langle x, Kx\rangle_w - \langle B, x\rangle_w - \log P(x)`.
 
     Attributes
     ----------
     needs : tuple of str
-        What the prior must offer: of "value", "gradient", "proximal", "precision".
+        What the prior must offer: of "value", "gradient", "proximal", "precision", "correction".
     """
 
     needs: tuple[str, ...] = ()
@@ -44,6 +45,7 @@ class MStep:
         statistics: SufficientStatistics,
         prior: BoundPrior,
         callback: Callable[[torch.Tensor], None] | None = None,
+        previous: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Solve for one set of statistics.
 
@@ -55,6 +57,8 @@ class MStep:
             Bound to them.
         callback : callable, optional
             Called with every iterate, the solution last (ODL's rule).
+        previous : torch.Tensor, shape (N, N, N//2+1), complex, optional
+            Map of the iteration before, for priors that start from it.
 
         Returns
         -------
@@ -63,8 +67,14 @@ class MStep:
         """
         raise NotImplementedError
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+    @staticmethod
+    def start(
+        statistics: SufficientStatistics, prior: BoundPrior, previous: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Where to begin: the newest B/K, or the previous map where the prior asks for it and there is one."""
+        if prior.starts_from == "previous" and previous is not None:
+            return previous
+        return statistics.unregularised()
 
 
 class ClosedForm(MStep):
@@ -87,6 +97,7 @@ class ClosedForm(MStep):
         statistics: SufficientStatistics,
         prior: BoundPrior,
         callback: Callable[[torch.Tensor], None] | None = None,
+        previous: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return B / (K + precision), and zero where nothing was measured and nothing is known."""
         assert prior.precision is not None

@@ -7,7 +7,7 @@ import torch
 from cryoinv.errors import CryoinvError, InputError
 from cryoinv.likelihood import SufficientStatistics
 from cryoinv.operators.interpolation import NufftInterpolation, TrilinearInterpolation
-from cryoinv.priors import BoundPrior, GaussianPrior, Prior, PriorContext, prior_by_name
+from cryoinv.priors import BoundPrior, GaussianPrior, Prior, PriorContext, prior_from
 from cryoinv.solvers import ClosedForm
 from cryoinv.spaces.spectrum import centred_rfft
 from cryoinv.testing import assert_gradient
@@ -84,7 +84,7 @@ def test_priors_that_differ_are_written_differently():
 
 def test_unknown_prior_is_refused_with_the_nearest_name():
     with pytest.raises(InputError, match="did you mean 'gaussian'"):
-        prior_by_name("gausian")
+        prior_from("gausian")
 
 
 def test_a_prior_that_lacks_what_the_m_step_needs_is_refused_by_name():

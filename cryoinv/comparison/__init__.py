@@ -1,0 +1,1 @@
+"""Many methods on the same data: one table, one report."""

@@ -1,0 +1,103 @@
+"""Denoisers that are radial filters."""
+
+from __future__ import annotations
+
+import torch
+
+from cryoinv.errors import InputError
+from cryoinv.operators import low_pass
+from cryoinv.spaces import centred_irfft, centred_rfft, radial_expand
+
+from .base import Denoiser
+from .context import PriorContext
+
+__all__ = ["LowPass", "Wiener"]
+
+
+class LowPass(Denoiser):
+    r"""Low-pass filter with a raised-cosine edge, see `operators.low_pass`.
+
+    Parameters
+    ----------
+    resolution : float, optional
+        Å; by default that of the half-maps.
+    edge : float
+        Width of the edge in shells.
+
+    Raises
+    ------
+    InputError
+        If the resolution or the edge is not positive.
+
+    Examples
+    --------
+    >>> x = torch.randn(16, 16, 16, generator=torch.manual_seed(0))
+    >>> y = LowPass(resolution=12.0).denoise(x, PriorContext.nominal(16, 3.0, 8.0))
+    >>> bool(y.std() < 0.5 * x.std())
+    True
+    """
+
+    name = "lowpass"
+    is_linear = True
+
+    def __init__(self, resolution: float | None = None, edge: float = 2.0):
+        if resolution is not None and not resolution > 0:
+            raise InputError(f"the resolution is {resolution} Å, expected a positive number")
+        if not edge > 0:
+            raise InputError(f"the edge is {edge} shells, expected a positive number")
+        self.resolution, self.edge = resolution, edge
+
+    def denoise(self, volume: torch.Tensor, context: PriorContext) -> torch.Tensor:
+        """Filter to the resolution, held between the Nyquist frequency and the box."""
+        wanted = context.resolution if self.resolution is None else self.resolution
+        finest, coarsest = 2 * context.pixel_size, context.n * context.pixel_size
+        return low_pass(volume, context.pixel_size, min(max(wanted, finest), coarsest), self.edge)
+
+
+class Wiener(Denoiser):
+    r"""Wiener filter :math:`\hat y_k = \mathrm{FSC}(|k|)\,\hat x_k`, the MMSE estimate of a Gaussian signal in noise.
+
+    The half-map FSC is the ratio of signal power to all power of a half-map. It is clipped to [0, 1] and zero from the
+    first shell on where it falls below `cutoff`.
+
+    Parameters
+    ----------
+    cutoff : float
+        FSC below which a shell is taken to hold noise alone.
+
+    Raises
+    ------
+    InputError
+        If `cutoff` is not within [0, 1).
+
+    References
+    ----------
+    P. B. Rosenthal, R. Henderson, J. Mol. Biol. 333 (2003) 721-745.
+
+    Examples
+    --------
+    >>> x = torch.randn(16, 16, 16, generator=torch.manual_seed(0))
+    >>> y = Wiener().denoise(x, PriorContext.nominal(16, 3.0, 8.0))
+    >>> bool(y.std() < x.std())
+    True
+    """
+
+    name = "wiener"
+    is_linear = True
+
+    def __init__(self, cutoff: float = 0.05):
+        if not 0 <= cutoff < 1:
+            raise InputError(f"cutoff is {cutoff}, expected a number from 0 to below 1")
+        self.cutoff = cutoff
+
+    def denoise(self, volume: torch.Tensor, context: PriorContext) -> torch.Tensor:
+        """Multiply every shell by its FSC."""
+        filtered = radial_expand(self.transfer(context).to(volume.device, volume.dtype), context.n, outside=0.0)
+        return centred_irfft(filtered * centred_rfft(volume), context.n)
+
+    def transfer(self, context: PriorContext) -> torch.Tensor:
+        """Factor of every shell, shape (n//2+1,)."""
+        fsc = context.fsc.clamp(0, 1)
+        # The zeroth shell is one coefficient, whose FSC is noise.
+        fsc = torch.cat([fsc[1:2], fsc[1:]])
+        return fsc * ((fsc < self.cutoff).cumsum(0) == 0)
