@@ -59,11 +59,13 @@ def _text(value: Any) -> str:
         return "[" + ", ".join(_text(each) for each in value) + "]"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return getattr(value, "__qualname__", repr(value))
+    name = getattr(value, "__qualname__", repr(value))
+    # Functions without a name of their own are told apart by what they do.
+    return f"<lambda {_short_hash([value.__code__.co_code])}>" if "<lambda>" in name else name
 
 
-def _short_hash(arrays: list[np.ndarray]) -> str:
+def _short_hash(values: list[np.ndarray] | list[bytes]) -> str:
     digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).tobytes())
+    for value in values:
+        digest.update(value if isinstance(value, bytes) else np.ascontiguousarray(value).tobytes())
     return digest.hexdigest()[:8]

@@ -18,7 +18,8 @@ __all__ = ["FixedPoint", "REDUpdate"]
 class FixedPoint(MStep):
     r"""Fixed-point iteration :math:`x \leftarrow (B + c(x)) / (K + D)` (eq. 14).
 
-    The prior's correction is :math:`c(x) = D x + \nabla\log P(x)`. At a fixed point :math:`B - K x + \nabla \log P(x) = 0`. Without a correction c it is the closed form, bit for bit.
+    The prior's correction is :math:`c(x) = D x + \nabla\log P(x)`. At a fixed point
+    :math:`B - K x + \nabla \log P(x) = 0`. Without a correction c it is the closed form, bit for bit.
 
     Parameters
     ----------
