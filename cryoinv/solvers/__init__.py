@@ -1,17 +1,32 @@
 """Solvers: small loops over a likelihood and a prior."""
 
+from .callbacks import StopSolver
 from .em import expectation_maximisation
 from .fixed_point import FixedPoint, REDUpdate
 from .m_step import ClosedForm, MStep
-from .registry import M_STEPS, m_step_for, m_step_from
+from .marginal_posterior import stochastic_gradient
+from .outer import EM, OuterSolver, batches_of
+from .registry import M_STEPS, SOLVERS, m_step_for, m_step_from, solver_from
+from .stochastic import SGD, Adam, KGradient, StochasticSolver
 
 __all__ = [
+    "EM",
     "M_STEPS",
+    "SGD",
+    "SOLVERS",
+    "Adam",
     "ClosedForm",
     "FixedPoint",
+    "KGradient",
     "MStep",
+    "OuterSolver",
     "REDUpdate",
+    "StochasticSolver",
+    "StopSolver",
+    "batches_of",
     "expectation_maximisation",
     "m_step_for",
     "m_step_from",
+    "solver_from",
+    "stochastic_gradient",
 ]

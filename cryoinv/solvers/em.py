@@ -9,6 +9,7 @@ import torch
 from cryoinv.likelihood import MarginalLikelihood, SufficientStatistics
 from cryoinv.priors import Prior, PriorContext
 
+from .callbacks import asked_to_stop
 from .m_step import ClosedForm, MStep
 
 __all__ = ["expectation_maximisation"]
@@ -64,6 +65,6 @@ def expectation_maximisation(
         statistics = likelihood.expectation(volume if reference is None else reference(volume))
         bound = prior.bind(statistics, context(statistics, iteration))
         volume = statistics.to_volume(m_step(statistics, bound))
-        if callback is not None:
-            callback(volume)
+        if asked_to_stop(callback, volume):
+            break
     return volume

@@ -1,4 +1,4 @@
-"""M-steps by name, and the one that suits a prior."""
+"""M-steps and outer solvers by name, and the M-step that suits a prior."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from cryoinv.specs import made_from
 
 from .fixed_point import FixedPoint, REDUpdate
 from .m_step import ClosedForm, MStep
+from .outer import EM, OuterSolver
+from .stochastic import SGD, Adam, KGradient
 
-__all__ = ["M_STEPS", "m_step_for", "m_step_from"]
+__all__ = ["M_STEPS", "SOLVERS", "m_step_for", "m_step_from", "solver_from"]
 
 M_STEPS: dict[str, type[MStep]] = {
     "closed-form": ClosedForm,
     "red": REDUpdate,
     "fixed-point": FixedPoint,
 }
+SOLVERS: dict[str, type[OuterSolver]] = {each.name: each for each in (EM, SGD, Adam, KGradient)}
 _PREFERRED: tuple[type[MStep], ...] = (ClosedForm, REDUpdate)
 
 
@@ -42,6 +45,31 @@ def m_step_from(spec: str) -> MStep:
     FixedPoint(iterations=3)
     """
     return made_from(spec, M_STEPS, "M-step", MStep)
+
+
+def solver_from(spec: str) -> OuterSolver:
+    """Make the outer solver of a specification.
+
+    Parameters
+    ----------
+    spec : str
+        ``NAME[,key=value...]`` with a name of `SOLVERS`, or ``module:object[,key=value...]``.
+
+    Returns
+    -------
+    OuterSolver
+
+    Raises
+    ------
+    InputError
+        If there is none, a key is unknown or a value does not suit; the message names the nearest name.
+
+    Examples
+    --------
+    >>> solver_from("adam,step=0.05,batches=20")
+    Adam(step=0.05, batches=20)
+    """
+    return made_from(spec, SOLVERS, "solver", OuterSolver)
 
 
 def m_step_for(prior: Prior) -> MStep:
