@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cryoinv.cli.method import SPEC, DenoiserSpec, MStepSpec, method_from
 from cryoinv.cli.options import AllowDuplicates, Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
 from cryoinv.cli.ranks import only_alone
 from cryoinv.errors import InputError
@@ -19,8 +20,11 @@ def reconstruct(
     particles: Annotated[Path, typer.Argument(metavar="PARTICLES.star", help="Particles with poses.")],
     output: Annotated[Path, typer.Option(help="The map (.mrc).")],
     prior: Annotated[
-        str | None, typer.Option(help="Prior on the map; none, so unregularised, if not given.", show_default=False)
+        str | None,
+        typer.Option(help="Prior on the map; none, so unregularised, if not given.", metavar=SPEC, show_default=False),
     ] = None,
+    m_step: MStepSpec = None,
+    denoiser: DenoiserSpec = None,
     half_maps: Annotated[
         bool, typer.Option("--half-maps", help="Write NAME_half1.mrc and NAME_half2.mrc as well.")
     ] = False,
@@ -44,14 +48,15 @@ def reconstruct(
     from cryoinv.io import ParticleStack, write_volume
     from cryoinv.io.particle_checks import checked_poses
     from cryoinv.metrics import resolution_at
-    from cryoinv.priors import prior_from
     from cryoinv.refinement.halves import split_particles
     from cryoinv.refinement.output import make_folder
     from cryoinv.spaces import resolve_device
 
     outputs = _outputs(output, half_maps, overwrite)
     check_output_folder(output.parent, True, "")
-    chosen = None if prior is None else prior_from(prior)
+    if prior is None and (m_step or denoiser):
+        raise InputError("--m-step and --denoiser go with a --prior, found none")
+    method = {} if prior is None else method_from(prior, m_step, denoiser=denoiser)
     PointGroup(symmetry)
     device = resolve_device(device)
     stack = ParticleStack.from_star(particles, allow_duplicates)
@@ -66,7 +71,8 @@ def reconstruct(
         with progress.task("reconstructing", len(stack)) as advance:
             result = refinement.reconstruct(
                 stack,
-                prior=chosen,
+                prior=method.get("prior"),
+                m_step=method.get("m_step"),
                 padding=padding,
                 symmetry=symmetry,
                 use_ctf=not no_ctf,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryoinv.cli.method import DenoiserSpec, MStepSpec, OutputPriorSpec, PriorSpec, SolverSpec, method_from
 from cryoinv.cli.options import AllowDuplicates, Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
 from cryoinv.cli.ranks import among_all
 from cryoinv.errors import InputError
@@ -22,7 +24,11 @@ def refine(
     particles: Annotated[Path, typer.Argument(metavar="PARTICLES.star", help="Particles; poses are not used.")],
     reference: Annotated[Path, typer.Option(help="Starting map (.mrc); it is low-passed first.")],
     output: Annotated[Path, typer.Option(help="Folder for the results.")],
-    prior: Annotated[str, typer.Option(help="Prior on the map.")] = "gaussian",
+    prior: PriorSpec = "gaussian",
+    m_step: MStepSpec = None,
+    solver: SolverSpec = "em",
+    denoiser: DenoiserSpec = None,
+    output_prior: OutputPriorSpec = None,
     particle_diameter: Annotated[
         float | None, typer.Option(help="Å; estimated from the reference if not given.", show_default=False)
     ] = None,
@@ -72,8 +78,15 @@ def refine(
         allow_duplicates=allow_duplicates,
     )
     with among_all() as processes:
+        method = {
+            "prior": prior,
+            "m_step": m_step,
+            "solver": solver,
+            "denoiser": denoiser,
+            "output_prior": output_prior,
+        }
         summary = run_refinement(
-            particles, reference, output, settings, prior, device, resume, overwrite, processes=processes
+            particles, reference, output, settings, method, device, resume, overwrite, processes=processes
         )
     if summary is None:
         return
@@ -86,7 +99,7 @@ def run_refinement(
     reference: Path,
     output: Path,
     settings: RefinementSettings,
-    prior: str = "gaussian",
+    method: Mapping[str, str | None] | None = None,
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
@@ -105,7 +118,6 @@ def run_refinement(
     from cryoinv.cli.running import run_in_folder
     from cryoinv.io import ParticleStack
     from cryoinv.parallel import Processes
-    from cryoinv.priors import prior_from
     from cryoinv.refinement import Refinement
     from cryoinv.refinement.output import OUTPUT_FILES
 
@@ -116,13 +128,14 @@ def run_refinement(
         check_output_places(output, OUTPUT_FILES)
         if resume:
             check_resumable(output)
-    chosen = prior_from(prior)
+    words = {"prior": "gaussian"} if method is None else dict(method)
+    chosen = method_from(**words)
     stack = ParticleStack.from_star(star, settings.allow_duplicates)
     refuse_to_replace(input_files(stack, star, reference), [output / name for name in OUTPUT_FILES])
     volume = read_reference(reference, stack, star)
     _check_settings(settings, stack, star)
-    refinement = Refinement(stack, volume, chosen, settings=settings, device=device, processes=processes)
-    details = {"prior": prior, "particles_file": str(star), "reference_file": str(reference)}
+    refinement = Refinement(stack, volume, settings=settings, device=device, processes=processes, **chosen)
+    details = {**words, "particles_file": str(star), "reference_file": str(reference)}
     with folder_lock(output) if processes.first else nullcontext():
         return run_in_folder(refinement, output, resume, overwrite, details)
 

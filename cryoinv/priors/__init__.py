@@ -4,6 +4,7 @@ from cryoinv.denoisers import PriorContext
 
 from .base import BoundPrior, Prior
 from .gaussian import GaussianPrior, QuadraticFunctional
+from .inflation_guard import trust_factor
 from .registry import PRIORS, prior_from
 from .volume import BoundVolumePrior, VolumePrior
 
@@ -17,4 +18,5 @@ __all__ = [
     "QuadraticFunctional",
     "VolumePrior",
     "prior_from",
+    "trust_factor",
 ]

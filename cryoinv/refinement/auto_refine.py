@@ -14,19 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from cryoinv.errors import CryoinvError
 from cryoinv.geometry import PointGroup, Poses
 from cryoinv.likelihood import (
     ExhaustiveSearch,
     FourierImages,
     LocalSearch,
-    MarginalLikelihood,
     PoseMoments,
     PosteriorSummary,
     SufficientStatistics,
     initial_noise,
-    own_statistics,
-    statistics_of_all,
 )
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators import low_pass
@@ -34,13 +30,15 @@ from cryoinv.operators.interpolation import interpolation_scheme
 from cryoinv.operators.mask import soft_sphere
 from cryoinv.parallel import Processes, joined
 from cryoinv.priors import GaussianPrior, Prior, PriorContext
-from cryoinv.solvers import ClosedForm, MStep
+from cryoinv.solvers import EM, MStep, OuterSolver
 from cryoinv.spaces import resolve_device
 
 from .checkpoint import resumed_state
+from .estimate import MapEstimator, check_grey_scale, guarded, told_where
 from .fingerprint import run_fingerprint
 from .gold_standard import HalfMaps, join_low_resolution, tau2_from_fsc
 from .halves import split_particles
+from .passes import Halves, Passes
 from .records import iteration_record, run_warnings
 from .reference import fit_grey_scale, scale_particles
 from .reference_checks import checked_diameter, checked_reference
@@ -58,8 +56,6 @@ __all__ = ["Refinement", "refine"]
 
 log = logging.getLogger(__name__)
 
-Halves = tuple[SufficientStatistics, SufficientStatistics]
-
 
 def refine(
     particles: ParticleStack,
@@ -72,6 +68,9 @@ def refine(
     resume: bool = False,
     observer: RefinementObserver | None = None,
     processes: Processes | None = None,
+    solver: OuterSolver | None = None,
+    output_prior: Prior | None = None,
+    output_m_step: MStep | None = None,
 ) -> RefinementResult:
     """Refine a map and its particles' poses from a reference, halves apart (gold standard).
 
@@ -84,7 +83,7 @@ def refine(
     prior : Prior, optional
         `GaussianPrior` by default.
     m_step : MStep, optional
-        `ClosedForm` by default.
+        By default the simplest one that suits the prior.
     settings : RefinementSettings, optional
         Everything else.
     device : str
@@ -98,6 +97,12 @@ def refine(
     processes : Processes, optional
         Those that share the particles, every one of which makes the same call. By default all that ``torchrun``
         started or that an initialised ``torch.distributed`` has; `Processes()` is this one alone.
+    solver : OuterSolver, optional
+        `EM` by default; mini-batch solvers need a first iteration of EM, whose FSC they go by.
+    output_prior : Prior, optional
+        For the map that is reported; the one that E-steps align to is always that of `prior`, by default both are.
+    output_m_step : MStep, optional
+        By default the simplest one that suits `output_prior`.
 
     Returns
     -------
@@ -111,7 +116,19 @@ def refine(
         If the map is no longer finite, or another process has ended.
     """
     with nullcontext(processes) if processes is not None else joined() as together:
-        run = Refinement(particles, reference, prior, m_step, settings, device, observer, together)
+        run = Refinement(
+            particles,
+            reference,
+            prior,
+            m_step,
+            settings,
+            device,
+            observer,
+            together,
+            solver,
+            output_prior,
+            output_m_step,
+        )
         with quiet(not together.first):
             return run.run(checkpoint, run.saved(checkpoint) if resume and checkpoint is not None else None)
 
@@ -125,6 +142,8 @@ class Refinement:
         As in `refine`.
     processes : Processes, optional
         Those that share the particles; this one alone by default.
+    solver, output_prior, output_m_step
+        As in `refine`.
     """
 
     def __init__(
@@ -137,12 +156,16 @@ class Refinement:
         device: str = "auto",
         observer: RefinementObserver | None = None,
         processes: Processes | None = None,
+        solver: OuterSolver | None = None,
+        output_prior: Prior | None = None,
+        output_m_step: MStep | None = None,
     ):
         self.particles = particles
         self.processes = Processes() if processes is None else processes
-        self.prior = GaussianPrior() if prior is None else prior
-        self.m_step = ClosedForm() if m_step is None else m_step
-        self.m_step.check(self.prior)
+        self.estimator = MapEstimator(GaussianPrior() if prior is None else prior, m_step)
+        self.output = self.estimator if output_prior is None else MapEstimator(output_prior, output_m_step)
+        self.solver = EM() if solver is None else solver
+        self.solver.check(self.estimator.prior)
         self.settings = RefinementSettings() if settings is None else settings
         self.observer = RefinementObserver() if observer is None else observer
         place = self.processes.place
@@ -165,6 +188,9 @@ class Refinement:
         )
         s = self.settings
         self.interpolation = interpolation_scheme(self.n, s.interpolation, s.padding, s.gridding)
+        self.passes = Passes(
+            self.images, self.share, self.interpolation, self.symmetry, self.mask, s, self.processes
+        )
 
     # --- the loop --------------------------------------------------------------------------------------------------
 
@@ -220,15 +246,16 @@ class Refinement:
         return self._agreed(state)
 
     def iterate(self, state: RefinementState) -> RefinementState:
-        """One iteration: E-step of both halves, FSC and signal power of the unregularised maps, M-step."""
+        """One iteration: E-steps of both halves, FSC and signal power of the unregularised maps, the next maps."""
         iteration = state.iteration + 1
-        halves, summary = self._expectation(state, state.window, f"iteration {iteration}")
+        halves, solutions, summary = self._pass(state, state.window, f"iteration {iteration}")
         moments = summary.moments
         assert moments is not None
         maps = HalfMaps.of(halves, self.mask, state.window, self.processes)
         resolution = maps.resolution(self.pixel_size)
-        joined = join_low_resolution(halves, self.settings.join_below)
-        first, second = self._maps(joined, maps.fsc, resolution.angstrom, iteration)
+        joined, joined_solutions = join_low_resolution(halves, self.settings.join_below, solutions)
+        contexts = self._contexts(self.estimator.prior, joined, maps, iteration)
+        first, second = self._maps(joined, contexts, maps, state.references, joined_solutions)
         schedule = replace(state.schedule)
         changes = pose_changes(state.moments.poses, moments.poses, self.symmetry)
         record = iteration_record(state, maps, summary, self._search(state), changes, self.pixel_size)
@@ -242,19 +269,21 @@ class Refinement:
             iteration,
             [*state.history, record],
             self.diameter,
+            contexts=contexts,
         )
         return self._agreed(after)
 
     def finish(self, state: RefinementState, clock: Callable[[], float]) -> RefinementResult:
         """Last E-step with all frequencies, then one map of both halves' statistics."""
-        halves, summary = self._expectation(state, (self.n - 1) / 2, "final iteration")
+        window, name = (self.n - 1) / 2, "final iteration"
+        halves = self.passes.expectation(state, self._search(state), window, self._counter(name))
+        summary = PosteriorSummary.concatenate([half.particles for half in halves])
         moments = summary.moments
         assert moments is not None
         maps = HalfMaps.of(halves, self.mask, processes=self.processes)
         resolution = maps.resolution(self.pixel_size)
-        joint_fsc = 2 * maps.fsc.clamp(min=0) / (1 + maps.fsc.clamp(min=0))
         joined = halves[0] + halves[1]
-        (volume,) = self._maps([joined], joint_fsc, resolution.angstrom, state.iteration + 1)
+        volume = self._joint_map(state, joined, halves, maps)
         return RefinementResult(
             volume * self.mask,
             maps.volumes,
@@ -281,57 +310,90 @@ class Refinement:
             self.particles,
             self.halves,
             self._given,
-            self.prior,
-            self.m_step,
+            {
+                "prior": (self.estimator.prior, self.estimator.m_step),
+                "solver": (self.solver,),
+                "prior of the output": (self.output.prior, self.output.m_step),
+            },
             self.settings,
             self.images.use_ctf,
         )
 
     # --- its steps -------------------------------------------------------------------------------------------------
 
-    def _expectation(
+    def _pass(
         self, state: RefinementState, window: float, name: str
-    ) -> tuple[Halves, PosteriorSummary]:
-        search = self._search(state)
-        advance = particle_counter(
-            self.observer, name, len(self.particles), sum(map(len, self.share)), self.processes.first
-        )
-        own = []
-        for reference, particles in zip(state.references, self.share, strict=True):
-            likelihood = MarginalLikelihood(
-                self.images,
-                state.noise,
-                search,
-                self.interpolation,
-                window,
-                self.symmetry,
-                self.settings.memory_bytes,
-                advance,
-            )
-            own.append(own_statistics(likelihood, reference, particles))
-        first, second = (statistics_of_all(half, self.processes) for half in own)
-        return (first, second), PosteriorSummary.concatenate([first.particles, second.particles])
+    ) -> tuple[Halves, list[torch.Tensor] | None, PosteriorSummary]:
+        """Statistics of both halves, and the solutions a mini-batch solver has found beside them."""
+        search, advance, solutions = self._search(state), self._counter(name), None
+        if not isinstance(self.solver, EM) and state.contexts is not None:
+            halves, solutions = self.passes.epoch(self.solver, self.estimator.prior, state, search, window, advance)
+        else:
+            halves = self.passes.expectation(state, search, window, advance)
+        return halves, solutions, PosteriorSummary.concatenate([half.particles for half in halves])
+
+    def _counter(self, name: str) -> Callable[[int], None] | None:
+        own = sum(map(len, self.share))
+        return particle_counter(self.observer, name, len(self.particles), own, self.processes.first)
 
     def _search(self, state: RefinementState) -> ExhaustiveSearch | LocalSearch:
         return state.schedule.search(self.settings, state.moments, self.pixel_size)
 
-    def _map(
+    def _context(
         self, half: SufficientStatistics, fsc: torch.Tensor, resolution: float, iteration: int
-    ) -> torch.Tensor:
+    ) -> PriorContext:
         filled = float((self.mask**2).mean()) if self.settings.signal_extent == "sphere" else 1.0
         tau2 = tau2_from_fsc(fsc, half, filled)
-        context = PriorContext(self.n, self.pixel_size, fsc, tau2, resolution, self.diameter / 2, iteration)
-        return half.to_volume(self.m_step(half, self.prior.bind(half, context)))
+        return PriorContext(self.n, self.pixel_size, fsc, tau2, resolution, self.diameter / 2, iteration)
+
+    def _contexts(
+        self, prior: Prior, halves: Halves, maps: HalfMaps, iteration: int
+    ) -> tuple[PriorContext, PriorContext]:
+        """What the prior of each half is told."""
+        resolution = maps.resolution(self.pixel_size).angstrom
+        contexts = [self._context(half, maps.fsc, resolution, iteration) for half in halves]
+        with told_where(f"iteration {iteration}, inflation guard"):
+            first, second = guarded(prior, halves, contexts, maps.fsc_masked, self.mask, self.processes)
+        return first, second
 
     def _maps(
-        self, statistics: Sequence[SufficientStatistics], fsc: torch.Tensor, resolution: float, iteration: int
+        self,
+        halves: Halves,
+        contexts: tuple[PriorContext, PriorContext],
+        maps: HalfMaps,
+        previous: tuple[torch.Tensor, torch.Tensor],
+        solutions: Sequence[torch.Tensor] | None,
     ) -> list[torch.Tensor]:
-        """Most probable map of each of several statistics; processes share them."""
-        tasks = [partial(self._map, half, fsc, resolution, iteration) for half in statistics]
-        maps = self.processes.share(tasks, self.device)
-        if not all(bool(torch.isfinite(volume).all()) for volume in maps):
-            raise CryoinvError(f"the map is no longer finite after the M-step of iteration {iteration}")
-        return maps
+        """Next map of each half; processes share them."""
+
+        def task(half: int) -> torch.Tensor:
+            with told_where(f"iteration {contexts[half].iteration}, half {half + 1}"):
+                if solutions is None:
+                    volume = self.estimator(halves[half], contexts[half], previous[half])
+                else:
+                    volume = self.estimator.finished(halves[half], contexts[half], solutions[half])
+                check_grey_scale(volume, maps.volumes[half], maps.fsc, self.estimator.prior)
+            return volume
+
+        return self.processes.share([partial(task, half) for half in range(2)], self.device)
+
+    def _joint_map(
+        self, state: RefinementState, joined: SufficientStatistics, halves: Halves, maps: HalfMaps
+    ) -> torch.Tensor:
+        """Map of all particles under the prior of the output."""
+        iteration, prior = state.iteration + 1, self.output.prior
+        trust = self._contexts(prior, halves, maps, iteration)[0].trust
+        fsc = 2 * maps.fsc.clamp(min=0) / (1 + maps.fsc.clamp(min=0))
+        context = self._context(joined, fsc, maps.resolution(self.pixel_size).angstrom, iteration)
+        previous = (state.references[0] + state.references[1]) / 2
+
+        def task() -> torch.Tensor:
+            with told_where("final iteration, both halves"):
+                volume = self.output(joined, replace(context, trust=trust), previous)
+                check_grey_scale(volume, (maps.volumes[0] + maps.volumes[1]) / 2, maps.fsc, prior)
+            return volume
+
+        return self.processes.share([task], self.device)[0]
 
     def _agreed(self, state: RefinementState) -> RefinementState:
         agreed = agreed_state(state, self.processes, self.device)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from cryoinv.priors import Prior
-from cryoinv.solvers import MStep
+from cryoinv.described import Described
 
 from .settings import RefinementSettings
 
@@ -30,8 +29,7 @@ def run_fingerprint(
     particles: ParticleStack,
     halves: np.ndarray,
     reference: torch.Tensor,
-    prior: Prior,
-    m_step: MStep,
+    method: Mapping[str, Sequence[Described]],
     settings: RefinementSettings,
     use_ctf: bool,
 ) -> dict[str, str]:
@@ -45,8 +43,8 @@ def run_fingerprint(
         Half-set of every particle.
     reference : torch.Tensor, shape (n, n, n), on the CPU
         As it was given: its background is a sum, whose last digit depends on the number of threads.
-    prior, m_step : Prior, MStep
-        By what they print.
+    method : mapping of str to sequence of Described
+        Prior and M-step, solver and the like, by what they print.
     settings : RefinementSettings
         All but the number of iterations and the memory.
     use_ctf : bool
@@ -71,7 +69,7 @@ def run_fingerprint(
         "CTF": _short_hash(*ctf.values()),
         "half-sets": _short_hash(halves),
         "reference": _short_hash(reference.numpy()),
-        "prior": _short_hash(repr(prior), repr(m_step)),
+        **{name: _short_hash(*parts) for name, parts in method.items()},
         **{name: repr(value) for name, value in fixed},
     }
 

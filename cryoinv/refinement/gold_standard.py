@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -102,23 +103,42 @@ def tau2_from_fsc(fsc: torch.Tensor, statistics: SufficientStatistics, filled: f
 
 
 def join_low_resolution(
-    halves: tuple[SufficientStatistics, SufficientStatistics], coarser_than: float
-) -> tuple[SufficientStatistics, SufficientStatistics]:
+    halves: tuple[SufficientStatistics, SufficientStatistics],
+    coarser_than: float,
+    solutions: Sequence[torch.Tensor] | None = None,
+) -> tuple[tuple[SufficientStatistics, SufficientStatistics], Sequence[torch.Tensor] | None]:
     """Replace B and K of both halves by their mean in shells coarser than the given number of Å (RELION's rule).
 
     The halves then cannot drift apart as a whole; their FSC in those shells says nothing.
+
+    Parameters
+    ----------
+    halves : tuple of SufficientStatistics
+        Of the same particles' space.
+    coarser_than : float
+        Å; zero leaves them as they are.
+    solutions : sequence of torch.Tensor, optional
+        Elements of that space, one a half, that are joined in the same shells.
+
+    Returns
+    -------
+    halves : tuple of SufficientStatistics
+        Joined.
+    solutions : sequence of torch.Tensor or None
+        Joined.
     """
     first, second = halves
     if coarser_than <= 0:
-        return halves
+        return halves, solutions
     last = int(first.n * first.pixel_size / coarser_than)
-    profile = (torch.arange(first.n // 2 + 1) <= last).to(first.weight.dtype)
-    shared = first.expand(profile).bool()
-    data = torch.where(shared, 0.5 * (first.data + second.data), 0)
-    weight = torch.where(shared, 0.5 * (first.weight + second.weight), 0)
-    return tuple(  # type: ignore[return-value]
-        replace(
-            half, data=torch.where(shared, data, half.data), weight=torch.where(shared, weight, half.weight)
-        )
-        for half in halves
+    shared = first.expand((torch.arange(first.n // 2 + 1) <= last).to(first.weight.dtype)).bool()
+
+    def joined(pair: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        mean = torch.where(shared, 0.5 * (pair[0] + pair[1]), 0)
+        return [torch.where(shared, mean, each) for each in pair]
+
+    data, weight = joined([half.data for half in halves]), joined([half.weight for half in halves])
+    return (
+        (replace(first, data=data[0], weight=weight[0]), replace(second, data=data[1], weight=weight[1])),
+        None if solutions is None else joined(solutions),
     )

@@ -16,9 +16,10 @@ from cryoinv.likelihood import FourierImages, SufficientStatistics, initial_nois
 from cryoinv.metrics import fourier_shell_correlation
 from cryoinv.operators.interpolation import interpolation_scheme
 from cryoinv.priors import Prior, PriorContext
-from cryoinv.solvers import ClosedForm
+from cryoinv.solvers import MStep
 from cryoinv.spaces import resolve_device
 
+from .estimate import MapEstimator, check_grey_scale
 from .gold_standard import resolution_of, tau2_from_fsc
 from .halves import split_particles
 
@@ -55,6 +56,7 @@ def reconstruct(
     poses: Poses | None = None,
     halves: np.ndarray | None = None,
     prior: Prior | None = None,
+    m_step: MStep | None = None,
     interpolation: str = "trilinear",
     padding: int = 2,
     gridding: str = "separable",
@@ -65,7 +67,7 @@ def reconstruct(
     allow_duplicates: bool = False,
     callback: Callable[[int], None] | None = None,
 ) -> Reconstruction:
-    r"""Map of particles at known poses, :math:`x = B/K`, or the M-step's under a quadratic prior.
+    r"""Map of particles at known poses, :math:`x = B/K`, or the M-step's under a prior.
 
     Parameters
     ----------
@@ -76,7 +78,9 @@ def reconstruct(
     halves : numpy.ndarray, shape (m,), optional
         Half-set, 1 or 2, of every particle; those of the stack, or a random split.
     prior : Prior, optional
-        With a `precision`; without a prior the map is unregularised.
+        Any; without one the map is unregularised.
+    m_step : MStep, optional
+        By default the simplest one that suits the prior.
     interpolation, padding, gridding : str, int, str
         How slices are inserted.
     symmetry : str
@@ -99,12 +103,14 @@ def reconstruct(
     Raises
     ------
     InputError
-        If there are no poses, or not one a particle, or two particles are the same image without leave.
+        If there are no poses, or not one a particle, or two particles are the same image without leave, or prior and
+        M-step do not fit.
 
     References
     ----------
     D. Kimanius et al. (2020), eqs. 9, 11.
     """
+    estimator = None if prior is None else MapEstimator(prior, m_step)
     poses = checked_poses(particles, "the particles") if poses is None else poses
     if len(poses) != len(particles):
         raise InputError(f"{len(poses)} poses were given for {len(particles)} particles")
@@ -122,13 +128,11 @@ def reconstruct(
     half_maps = (first.to_volume(first.unregularised()), second.to_volume(second.unregularised()))
     fsc = fourier_shell_correlation(*half_maps)
     joined = first + second
-    return Reconstruction(_solve(joined, fsc, prior), half_maps, fsc, particles.pixel_size)
+    volume = joined.to_volume(joined.unregularised()) if estimator is None else _solve(joined, fsc, estimator)
+    return Reconstruction(volume, half_maps, fsc, particles.pixel_size)
 
 
-def _solve(joined: SufficientStatistics, fsc: torch.Tensor, prior: Prior | None) -> torch.Tensor:
-    if prior is None:
-        return joined.to_volume(joined.unregularised())
-    ClosedForm().check(prior)
+def _solve(joined: SufficientStatistics, fsc: torch.Tensor, estimator: MapEstimator) -> torch.Tensor:
     both = 2 * fsc.clamp(min=0) / (1 + fsc.clamp(min=0))
     n, pixel_size = joined.n, joined.pixel_size
     context = PriorContext(
@@ -139,4 +143,6 @@ def _solve(joined: SufficientStatistics, fsc: torch.Tensor, prior: Prior | None)
         resolution_of(fsc, n, pixel_size).angstrom,
         n * pixel_size / 2,
     )
-    return joined.to_volume(ClosedForm()(joined, prior.bind(joined, context)))
+    volume = estimator(joined, context)
+    check_grey_scale(volume, joined.to_volume(joined.unregularised()), both, estimator.prior)
+    return volume

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from cryoinv.errors import InputError
 from cryoinv.files import atomic_path
 from cryoinv.likelihood import PoseMoments
 from cryoinv.noise import RadialGaussianNoise
+from cryoinv.priors import PriorContext
 
 from .fingerprint import Fingerprint, different_parts
 from .schedule import Schedule
@@ -22,7 +23,8 @@ from .settings import RefinementSettings
 
 __all__ = ["RefinementState"]
 
-_VERSION = 4
+_VERSION = 5
+_CURVES = ("fsc", "tau2", "trust")
 
 
 @dataclass
@@ -49,6 +51,8 @@ class RefinementState:
         Å, of the particle's sphere.
     seconds : float
         Wall time spent.
+    contexts : tuple of PriorContext, optional
+        Radial quantities of each half in the last iteration; None before the first.
     """
 
     references: tuple[torch.Tensor, torch.Tensor]
@@ -60,15 +64,17 @@ class RefinementState:
     history: list[dict] = field(default_factory=list)
     diameter: float = 0.0
     seconds: float = 0.0
+    contexts: tuple[PriorContext, PriorContext] | None = None
 
     def done(self, settings: RefinementSettings) -> bool:
         """Whether only the final pass is left."""
         return self.schedule.converged or self.iteration >= settings.max_iterations
 
     def to(self, device: torch.device | str) -> RefinementState:
-        """The same state with its maps on a device."""
+        """The same state with its maps and curves on a device."""
         first, second = (reference.to(device) for reference in self.references)
-        return replace(self, references=(first, second))
+        contexts = self.contexts and (_on_device(self.contexts[0], device), _on_device(self.contexts[1], device))
+        return replace(self, references=(first, second), contexts=contexts)
 
     def to_arrays(self, fingerprint: Fingerprint | None = None) -> dict[str, np.ndarray]:
         """Arrays by name, for files and other processes; `fingerprint` tells data and settings apart."""
@@ -82,6 +88,7 @@ class RefinementState:
                 "history": self.history,
                 "diameter": self.diameter,
                 "seconds": self.seconds,
+                "contexts": [_numbers(context) for context in self.contexts or ()],
             }
         )
         return {
@@ -90,12 +97,14 @@ class RefinementState:
             "first": self.references[0].cpu().numpy(),
             "second": self.references[1].cpu().numpy(),
             **self.moments.to_arrays(),
+            **_curves(self.contexts or ()),
         }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu") -> RefinementState:
         """State of what `to_arrays` gave."""
         head = _head(arrays)
+        contexts = tuple(_context(half, entries, arrays, device) for half, entries in enumerate(head["contexts"]))
         return cls(
             (torch.as_tensor(arrays["first"], device=device), torch.as_tensor(arrays["second"], device=device)),
             RadialGaussianNoise(torch.as_tensor(arrays["sigma2"])),
@@ -106,6 +115,7 @@ class RefinementState:
             head["history"],
             head["diameter"],
             head["seconds"],
+            contexts or None,  # type: ignore[arg-type]
         )
 
     def save(self, path: Path, fingerprint: Fingerprint) -> None:
@@ -137,6 +147,28 @@ class RefinementState:
             raise InputError(
                 f"{path} is not a readable checkpoint (damaged, or another file); start again with --overwrite"
             ) from error
+
+
+def _on_device(context: PriorContext, device: torch.device | str) -> PriorContext:
+    moved = {name: getattr(context, name).to(device) for name in _CURVES if getattr(context, name) is not None}
+    return replace(context, **moved)
+
+
+def _numbers(context: PriorContext) -> dict[str, Any]:
+    return {name: value for name, value in asdict(context).items() if name not in _CURVES}
+
+
+def _curves(contexts: Sequence[PriorContext]) -> dict[str, np.ndarray]:
+    found = {f"{name} {half}": getattr(each, name) for half, each in enumerate(contexts) for name in _CURVES}
+    return {name: curve.cpu().numpy() for name, curve in found.items() if curve is not None}
+
+
+def _context(
+    half: int, numbers: Mapping[str, Any], arrays: Mapping[str, np.ndarray], device: torch.device | str
+) -> PriorContext:
+    names = [name for name in _CURVES if f"{name} {half}" in arrays]
+    curves: dict[str, Any] = {name: torch.as_tensor(arrays[f"{name} {half}"], device=device) for name in names}
+    return PriorContext(**numbers, **curves)
 
 
 def _check_origin(path: Path, head: Mapping[str, Any], fingerprint: Fingerprint) -> None:

@@ -1,0 +1,155 @@
+"""From one half's statistics to its map: a prior, the M-step that solves for it, and a check of what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from cryoinv.denoisers.base import checked_volume
+from cryoinv.errors import CryoinvError
+from cryoinv.likelihood import SufficientStatistics
+from cryoinv.metrics import fourier_shell_correlation
+from cryoinv.parallel import Processes
+from cryoinv.priors import BoundPrior, Prior, PriorContext, trust_factor
+from cryoinv.solvers import MStep, m_step_for
+from cryoinv.spaces import centred_rfft, hermitian_weights, radial_expand
+
+__all__ = ["MapEstimator", "check_grey_scale", "guarded", "told_where"]
+
+_GREY_SCALE = 10.0  # so many times brighter or fainter than the data is a mistake, not a prior
+_RELIABLE = 0.143
+
+
+class MapEstimator:
+    """A prior and its M-step, as one function of the statistics.
+
+    Parameters
+    ----------
+    prior : Prior
+        Any.
+    m_step : MStep, optional
+        By default the simplest one the prior suits.
+
+    Raises
+    ------
+    InputError
+        If the M-step needs what the prior does not offer.
+    """
+
+    def __init__(self, prior: Prior, m_step: MStep | None = None):
+        self.prior = prior
+        self.m_step = m_step_for(prior) if m_step is None else m_step
+        self.m_step.check(prior)
+
+    def __call__(
+        self, statistics: SufficientStatistics, context: PriorContext, previous: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Map (n, n, n) of statistics; `previous` is the map of the iteration before.
+
+        Raises
+        ------
+        CryoinvError
+            Naming the prior, if it or the M-step fails, or returns another shape or what is not finite.
+        """
+        with self._named():
+            bound = self.prior.bind(statistics, context)
+            wanted = previous is not None and bound.starts_from == "previous"
+            start = statistics.from_volume(previous) if wanted else None  # type: ignore[arg-type]
+            x = self.m_step(statistics, bound, previous=start)
+            return self._volume(statistics, bound, checked_volume(x, statistics.data, repr(self.m_step)))
+
+    def finished(
+        self, statistics: SufficientStatistics, context: PriorContext, x: torch.Tensor
+    ) -> torch.Tensor:
+        """Map (n, n, n) of a solution x found by other means, with the prior's last touch."""
+        with self._named():
+            x = checked_volume(x, statistics.data, "the solver")
+            return self._volume(statistics, self.prior.bind(statistics, context), x)
+
+    @staticmethod
+    def _volume(statistics: SufficientStatistics, bound: BoundPrior, x: torch.Tensor) -> torch.Tensor:
+        volume = statistics.to_volume(x)
+        return checked_volume(bound.post_process(volume), volume, "post_process")
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors in the name of the prior, which may be anyone's code."""
+        try:
+            yield
+        except CryoinvError as error:
+            raise type(error)(f"prior {self.prior!r}: {error}") from error
+        except Exception as error:
+            raise CryoinvError(
+                f"prior {self.prior!r} with {self.m_step!r} failed ({type(error).__name__}: {error})"
+            ) from error
+
+
+@contextmanager
+def told_where(place: str) -> Iterator[None]:
+    """Errors that say in which iteration and half they came up."""
+    try:
+        yield
+    except CryoinvError as error:
+        raise type(error)(f"{place}: {error}") from error
+
+
+def check_grey_scale(volume: torch.Tensor, unregularised: torch.Tensor, fsc: torch.Tensor, prior: Prior) -> None:
+    r"""Refuse a map ten times too bright or too faint, :math:`g = \langle x, \tilde x\rangle / \|\tilde x\|^2`.
+
+    Products are taken over the shells whose half-map FSC is above 0.143; without any there is nothing to hold it to.
+
+    Parameters
+    ----------
+    volume, unregularised : torch.Tensor, shape (n, n, n)
+        Map of a prior, and of B/K.
+    fsc : torch.Tensor, shape (n//2+1,)
+        Half-map FSC.
+    prior : Prior
+        For the message.
+
+    Raises
+    ------
+    CryoinvError
+        If g is not within 0.1 to 10.
+    """
+    n = len(volume)
+    reliable = fsc >= _RELIABLE
+    reliable[0] = False
+    if not bool(reliable.any()):
+        return
+    taken = radial_expand(reliable.double(), n, outside=0.0) * hermitian_weights(n, device=fsc.device)
+    x, data = centred_rfft(volume), centred_rfft(unregularised)
+    scale = float((taken * (x * data.conj()).real).sum() / (taken * data.abs() ** 2).sum())
+    if not 1 / _GREY_SCALE <= scale <= _GREY_SCALE:
+        raise CryoinvError(
+            f"prior {prior!r}: the map has {scale:.3g} times the grey scale of the data, expected 0.1 to 10"
+        )
+
+
+def guarded(
+    prior: Prior,
+    halves: Sequence[SufficientStatistics],
+    contexts: Sequence[PriorContext],
+    fsc_masked: torch.Tensor,
+    mask: torch.Tensor,
+    processes: Processes,
+) -> Sequence[PriorContext]:
+    """Contexts with the trust that the inflation guard leaves, if the prior asks for it; else as they are.
+
+    What crosses the halves is one curve, the FSC of the two denoised maps inside `mask` (n, n, n), which is held
+    against that of the unregularised ones inside it, `fsc_masked`; it can only lower the confidence in a denoiser.
+    """
+    if not prior.guarded:
+        return contexts
+
+    def task(half: SufficientStatistics, context: PriorContext) -> torch.Tensor:
+        return prior.bind(half, context).denoised() * mask
+
+    tasks = [partial(task, half, context) for half, context in zip(halves, contexts, strict=True)]
+    denoised = processes.share(tasks, mask.device)
+    trust = trust_factor(fourier_shell_correlation(*denoised), fsc_masked)
+    return [replace(context, trust=trust) for context in contexts]

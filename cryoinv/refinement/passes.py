@@ -1,0 +1,143 @@
+"""One pass over the particles of both halves: an E-step of all at once, or the epoch of a mini-batch solver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from cryoinv.geometry import PointGroup
+from cryoinv.likelihood import (
+    ExhaustiveSearch,
+    FourierImages,
+    LocalSearch,
+    MarginalLikelihood,
+    SufficientStatistics,
+    own_statistics,
+    statistics_of_all,
+)
+from cryoinv.operators.interpolation import Interpolation
+from cryoinv.parallel import Processes
+from cryoinv.priors import BoundPrior, Prior, PriorContext
+from cryoinv.solvers import OuterSolver, batches_of
+
+from .settings import RefinementSettings
+from .state import RefinementState
+
+__all__ = ["Halves", "Passes"]
+
+Halves = tuple[SufficientStatistics, SufficientStatistics]
+Search = ExhaustiveSearch | LocalSearch
+Advance = Callable[[int], None] | None
+
+
+@dataclass
+class Passes:
+    """What every pass over the particles needs.
+
+    Parameters
+    ----------
+    images : FourierImages
+        Of all particles.
+    share : tuple of numpy.ndarray
+        This process's particles of each half.
+    interpolation : Interpolation
+        How slices are read.
+    symmetry : PointGroup
+        Of the map.
+    mask : torch.Tensor, shape (n, n, n)
+        What references are multiplied by.
+    settings : RefinementSettings
+        Memory and seed.
+    processes : Processes
+        All that share the particles.
+    """
+
+    images: FourierImages
+    share: tuple[np.ndarray, np.ndarray]
+    interpolation: Interpolation
+    symmetry: PointGroup
+    mask: torch.Tensor
+    settings: RefinementSettings
+    processes: Processes
+
+    def expectation(self, state: RefinementState, search: Search, window: float, advance: Advance) -> Halves:
+        """E-step of each half at its reference."""
+        likelihood = self._likelihood(state, search, window, advance)
+        # All work first, then the exchange: no process waits for another twice.
+        own = [
+            own_statistics(likelihood, reference, particles)
+            for reference, particles in zip(state.references, self.share, strict=True)
+        ]
+        first, second = (statistics_of_all(half, self.processes) for half in own)
+        return first, second
+
+    def epoch(
+        self,
+        solver: OuterSolver,
+        prior: Prior,
+        state: RefinementState,
+        search: Search,
+        window: float,
+        advance: Advance,
+    ) -> tuple[Halves, list[torch.Tensor]]:
+        """Epoch of a mini-batch solver on each half: statistics of all its batches, and where it ended."""
+        assert state.contexts is not None
+        likelihood = self._likelihood(state, search, window, advance)
+        found = []
+        for half, context in enumerate(state.contexts):
+            # Statistics that are known to all processes: they take the same steps.
+            total = sum(len(own) for own in self._of_all(self.share[half]))
+            batches = batches_of(self.share[half], min(solver.batches, total), self._rng(state, half))
+            statistics, x = solver.epoch(
+                partial(self._expectation_of_all, likelihood),
+                partial(self._reference, state.references[half]),
+                self.interpolation.from_volume(state.references[half]),
+                batches,
+                partial(_bound, prior, context),
+                context.tau2,
+                total,
+                state.iteration,
+            )
+            assert x is not None
+            found.append((statistics, x))
+        (first, x1), (second, x2) = found
+        return (first, second), [x1, x2]
+
+    def _expectation_of_all(
+        self, likelihood: MarginalLikelihood, volume: torch.Tensor, particles: np.ndarray
+    ) -> SufficientStatistics:
+        return statistics_of_all(own_statistics(likelihood, volume, particles), self.processes)
+
+    def _reference(self, start: torch.Tensor, prior: BoundPrior | None, x: torch.Tensor | None) -> torch.Tensor:
+        """Map that a batch's E-step aligns to: the iteration's own before the first batch, then the solver's."""
+        if prior is None or x is None:
+            return start
+        return prior.post_process(self.interpolation.to_volume(x)) * self.mask
+
+    def _of_all(self, own: np.ndarray) -> list[np.ndarray]:
+        return [arrays["own"] for arrays in self.processes.gather({"own": own})]
+
+    def _rng(self, state: RefinementState, half: int) -> np.random.Generator:
+        return np.random.default_rng((self.settings.seed, state.iteration, half, self.processes.rank))
+
+    def _likelihood(
+        self, state: RefinementState, search: Search, window: float, advance: Advance
+    ) -> MarginalLikelihood:
+        return MarginalLikelihood(
+            self.images,
+            state.noise,
+            search,
+            self.interpolation,
+            window,
+            self.symmetry,
+            self.settings.memory_bytes,
+            advance,
+        )
+
+
+def _bound(prior: Prior, context: PriorContext, statistics: SufficientStatistics) -> BoundPrior:
+    return prior.bind(statistics, context)
