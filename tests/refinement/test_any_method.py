@@ -1,0 +1,173 @@
+"""Any prior, M-step and outer solver in the refinement, and what is said of those that fail."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cryoinv.errors import CryoinvError, InputError
+from cryoinv.metrics import fourier_shell_correlation, pose_errors
+from cryoinv.priors import BoundPrior, GaussianPrior, Prior, VolumePrior
+from cryoinv.refinement import Refinement, RefinementObserver, reconstruct, refine
+from cryoinv.refinement.gold_standard import HalfMaps
+from cryoinv.solvers import SGD, Adam, ClosedForm, KGradient, MStep
+
+from .test_refine import QUICK, problem, reference  # noqa: F401
+
+SHORT = replace(QUICK, max_iterations=2)
+
+
+def run(problem, prior=None, m_step=None, settings=SHORT, **more):  # noqa: F811
+    particles, truth, _ = problem
+    return refine(particles, reference(truth), prior, m_step, settings, "cpu", **more)
+
+
+class Touched(GaussianPrior):
+    """A Gaussian whose map is touched after the M-step."""
+
+    def __init__(self, touch):
+        super().__init__()
+        self.touch = touch
+
+    def bind(self, statistics, context):
+        bound = super().bind(statistics, context)
+        bound.post_process = lambda volume: self.touch(volume, context)
+        return bound
+
+
+class OddShape(MStep):
+    def __call__(self, statistics, prior, callback=None, previous=None):
+        return statistics.data[1:]
+
+
+class Broken(VolumePrior):
+    has_value = has_gradient = True
+
+    def value(self, volume, context):
+        raise ZeroDivisionError("one over nothing")
+
+
+@pytest.mark.parametrize(
+    ("prior", "m_step", "words"),
+    [
+        (Touched(lambda v, c: v * torch.nan), None, ["iteration 1, half 1", "Touched", "not finite"]),
+        (Touched(lambda v, c: v[:-1]), None, ["iteration 1, half 1", "Touched", "(23, 24, 24), expected (24, 24, 24)"]),
+        (Touched(lambda v, c: 50 * v), None, ["iteration 1, half 1", "Touched", "times the grey scale of the data"]),
+        (Touched(lambda v, c: -v), None, ["iteration 1, half 1", "grey scale"]),
+        (Touched(lambda v, c: v / 50 if c.iteration == 2 else v), None, ["iteration 2, half 1", "grey scale"]),
+        (Touched(lambda v, c: v * torch.nan if c.iteration == 3 else v), None, ["final iteration, both halves"]),
+        (GaussianPrior(), OddShape(), ["iteration 1, half 1", "GaussianPrior()", "OddShape()", "shape (47, 48, 25)"]),
+        (Broken(), None, ["iteration 1, half 1", "Broken()", "ZeroDivisionError", "one over nothing"]),
+    ],
+)
+def test_a_prior_that_fails_is_named_with_iteration_and_half(problem, prior, m_step, words):  # noqa: F811
+    with pytest.raises(CryoinvError) as error:
+        run(problem, prior, m_step)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_what_does_not_fit_is_refused_before_anything_runs(problem):  # noqa: F811
+    particles, truth, _ = problem
+
+    class ProximalOnly(Prior):
+        has_proximal = True
+
+    with pytest.raises(InputError, match=r"ClosedForm needs .*precision; .*ProximalOnly"):
+        Refinement(particles, truth, ProximalOnly(), ClosedForm(), device="cpu")
+    with pytest.raises(InputError, match=r"solver Adam needs a prior with gradient; .*ProximalOnly.*proximal"):
+        Refinement(particles, truth, ProximalOnly(), solver=Adam(), device="cpu")
+    with pytest.raises(InputError, match=r"no M-step takes .*Prior\(\), which offers nothing"):
+        Refinement(particles, truth, output_prior=Prior(), device="cpu")
+
+
+@pytest.mark.parametrize("solver", [KGradient(batches=4), Adam(batches=8), SGD(batches=8)], ids=repr)
+def test_mini_batches_reach_a_map_as_em_does(problem, solver):  # noqa: F811
+    particles, truth, poses = problem
+    result = run(problem, solver=solver, settings=replace(QUICK, max_iterations=5))
+    assert np.median(pose_errors(result.poses, poses).angle_degrees) < 10
+    assert float(fourier_shell_correlation(result.map, truth)[1:6].min()) > 0.85
+    assert len(result.poses) == len(particles)
+
+
+def test_mini_batches_are_resumed_to_the_same_map(problem, tmp_path):  # noqa: F811
+    settings = replace(QUICK, max_iterations=3)
+    whole = run(problem, solver=Adam(batches=3), settings=settings)
+
+    class Interrupt(RefinementObserver):
+        def iteration(self, record):
+            if record["iteration"] == 2:
+                raise KeyboardInterrupt
+
+    path = tmp_path / "checkpoint.npz"
+    with pytest.raises(KeyboardInterrupt):
+        run(problem, solver=Adam(batches=3), settings=settings, checkpoint=path, observer=Interrupt())
+    resumed = run(problem, solver=Adam(batches=3), settings=settings, checkpoint=path, resume=True)
+    assert torch.equal(resumed.map, whole.map)
+    with pytest.raises(InputError, match="differs in solver"):
+        run(problem, settings=settings, checkpoint=path, resume=True)
+
+
+def test_one_whole_batch_of_a_full_k_step_is_em(problem):  # noqa: F811
+    """But for the signal power, which is that of the iteration before."""
+    em = run(problem)
+    step = run(problem, solver=KGradient(step=1.0, batches=1, decay=0))
+    assert float(fourier_shell_correlation(em.map, step.map)[1:6].min()) > 0.98
+
+
+def test_the_output_may_be_of_another_prior(problem):  # noqa: F811
+    plain = run(problem)
+    other = run(problem, output_prior=GaussianPrior(0.25))
+    assert torch.equal(plain.half_maps[0], other.half_maps[0])
+    np.testing.assert_array_equal(plain.poses.rotations, other.poses.rotations)
+    assert float(other.map.norm()) < 0.99 * float(plain.map.norm())
+
+
+class Guarded(GaussianPrior):
+    """Tells what it is told, and claims a denoised map of its own."""
+
+    guarded = True
+
+    def __init__(self, denoised, told):
+        super().__init__()
+        self.denoised, self.told = denoised, told
+
+    def bind(self, statistics, context):
+        bound = super().bind(statistics, context)
+        bound.denoised = lambda: self.denoised(statistics.to_volume(statistics.unregularised()))
+        self.told.append(context.trust)
+        return bound
+
+
+def test_the_guard_trusts_a_radial_filter_and_not_one_that_writes_the_same_in_both_halves(problem, monkeypatch):  # noqa: F811
+    _, truth, _ = problem
+    curves, ordinary = [], HalfMaps.of
+    monkeypatch.setattr(HalfMaps, "of", lambda *a, **k: curves.append(ordinary(*a, **k)) or curves[-1])
+    settings = replace(SHORT, max_iterations=1)
+    for denoised, expected in ((lambda v: v, 1.0), (lambda v: truth, None)):
+        told = []
+        run(problem, Guarded(denoised, told), settings=settings)
+        assert told[0] is None and told[1] is None  # the guard's own look at the halves
+        first, final = told[2], told[-1]
+        assert first.shape == final.shape == truth.shape[:1] // np.array(2) + 1
+        if expected is not None:
+            torch.testing.assert_close(first, torch.full_like(first, expected), atol=0.02, rtol=0)
+        else:
+            assert float(first[curves[-2].fsc_masked < 0.7].max()) < 0.5
+
+
+def test_a_reconstruction_takes_any_prior_too(problem):  # noqa: F811
+    particles, _, poses = problem
+    plain = reconstruct(particles, poses, prior=GaussianPrior(), device="cpu")
+    touched = reconstruct(particles, poses, prior=Touched(lambda v, c: 2 * v), device="cpu")
+    torch.testing.assert_close(touched.map, 2 * plain.map)
+    with pytest.raises(InputError, match="no M-step takes"):
+        reconstruct(particles, poses, prior=Prior(), device="cpu")
+
+
+def test_a_bound_prior_has_no_more_than_it_says(problem):  # noqa: F811
+    with pytest.raises(CryoinvError, match="no correction"):
+        BoundPrior.correction(GaussianPrior(), None)
+    with pytest.raises(CryoinvError, match="no denoised map"):
+        BoundPrior.denoised(GaussianPrior())
