@@ -4,6 +4,7 @@ from .base import Denoiser, DenoiserOperator
 from .context import PriorContext
 from .filters import LowPass, Wiener
 from .registry import DENOISERS, denoiser_from
+from .solvent_mask import solvent_mask
 
 __all__ = [
     "DENOISERS",
@@ -13,4 +14,5 @@ __all__ = [
     "PriorContext",
     "Wiener",
     "denoiser_from",
+    "solvent_mask",
 ]

@@ -2,6 +2,7 @@
 
 from .base import TorchOperator
 from .ctf import CTF, ctf_at_pixels, ctf_values, electron_wavelength
+from .differences import FiniteDifferences
 from .forward import ForwardModel
 from .fourier import FourierTransform, PyFFTWFourierTransform
 from .gridding import gridding_window
@@ -17,6 +18,7 @@ from .trilinear import insert_slices, insert_weights, slice_spectrum
 
 __all__ = [
     "CTF",
+    "FiniteDifferences",
     "ForwardModel",
     "FourierDisc",
     "FourierSlice",

@@ -6,11 +6,22 @@ from cryoinv.denoisers import Denoiser, denoiser_from
 from cryoinv.specs import made_from
 
 from .base import Prior
+from .blush import BlushStyle
 from .gaussian import GaussianPrior
+from .masked import MaskedGaussianPrior
+from .total_variation import TotalVariationPrior
+from .wilson import WilsonPrior
 
 __all__ = ["PRIORS", "prior_from"]
 
-PRIORS: dict[str, type[Prior]] = {each.name: each for each in (GaussianPrior,)}
+_ALL: tuple[type[Prior], ...] = (
+    GaussianPrior,
+    MaskedGaussianPrior,
+    WilsonPrior,
+    TotalVariationPrior,
+    BlushStyle,
+)
+PRIORS: dict[str, type[Prior]] = {each.name: each for each in _ALL}
 
 
 def prior_from(spec: str, denoiser: Denoiser | None = None) -> Prior:

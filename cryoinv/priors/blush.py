@@ -1,0 +1,97 @@
+"""Regularisation by a denoiser after the M-step, as Blush does it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from cryoinv.denoisers import Denoiser, LowPass
+from cryoinv.denoisers.base import checked_volume
+from cryoinv.errors import InputError
+from cryoinv.spaces import centred_irfft, centred_rfft, radial_expand
+
+from .masked import MaskedGaussianPrior, MaskedQuadratic
+
+if TYPE_CHECKING:
+    from cryoinv.denoisers import PriorContext
+    from cryoinv.likelihood import SufficientStatistics
+
+__all__ = ["BlushStyle"]
+
+
+class BlushStyle(MaskedGaussianPrior):
+    r"""Gaussian M-step, then mask, denoiser and spectral trailing, :math:`x \leftarrow S f(m \cdot x_{MAP})`.
+
+    m is the automatic solvent mask of `MaskedGaussianPrior` and f a denoiser. S, the spectral trailing, lets shells
+    pass up to where the half-maps' FSC ends, fades them over `margin` shells with a raised cosine, and lets
+    nothing pass beyond: what a denoiser makes up there would be aligned to, and grow. The result is not mixed
+    with the data again.
+
+    Parameters
+    ----------
+    denoiser : Denoiser, optional
+        f; by default `LowPass` to the half-maps' resolution, so that nothing but mask and filters acts.
+    cutoff : float
+        The FSC ends at the first shell where it is below this.
+    margin : int
+        Shells beyond the end that the trailing fades over.
+    tau2_fudge, lowpass, extend, edge : float
+        As in `MaskedGaussianPrior`.
+
+    Raises
+    ------
+    InputError
+        If `cutoff` is not within [0, 1), `margin` is negative or a number of the mask is out of range.
+
+    References
+    ----------
+    D. Kimanius et al., Nat. Methods 21 (2024) 1216-1221.
+
+    Examples
+    --------
+    >>> BlushStyle(LowPass(10.0), margin=3)
+    BlushStyle(denoiser=LowPass(resolution=10), margin=3)
+    """
+
+    name = "blush"
+
+    def __init__(
+        self,
+        denoiser: Denoiser | None = None,
+        cutoff: float = 0.05,
+        margin: int = 2,
+        tau2_fudge: float = 1.0,
+        lowpass: float = 15.0,
+        extend: float = 4.0,
+        edge: float = 9.0,
+    ):
+        if not (0 <= cutoff < 1 and margin >= 0):
+            raise InputError(f"cutoff is {cutoff} and margin {margin}, expected within [0, 1) and not negative")
+        super().__init__(tau2_fudge, lowpass, extend, edge)
+        self.denoiser, self.cutoff, self.margin = denoiser or LowPass(), cutoff, margin
+
+    def bind(self, statistics: SufficientStatistics, context: PriorContext) -> MaskedQuadratic:
+        """Return the quadratic functional, whose `post_process` masks, denoises and trails."""
+        precision = super().bind(statistics, context).precision
+        return _Blush(self, precision, statistics, context, **self.mask_options)
+
+    def trailing(self, context: PriorContext) -> torch.Tensor:
+        """Factor S of every shell, shape (n//2+1,), in double precision."""
+        below = context.fsc[1:] < self.cutoff  # the zeroth shell is one coefficient, whose FSC is noise
+        last = int((below.cumsum(0) == 0).sum())
+        shells = torch.arange(context.n // 2 + 1, dtype=torch.float64, device=context.fsc.device)
+        return 0.5 + 0.5 * torch.cos(torch.pi * ((shells - last) / (self.margin + 1)).clamp(0, 1))
+
+
+class _Blush(MaskedQuadratic):
+    def __init__(self, prior: BlushStyle, precision: torch.Tensor, *bound: object, **options: float):
+        super().__init__(precision, *bound, **options)  # type: ignore[arg-type]
+        self.prior = prior
+
+    def post_process(self, volume: torch.Tensor) -> torch.Tensor:
+        """Mask, denoise and trail."""
+        prior, masked = self.prior, super().post_process(volume)
+        denoised = checked_volume(prior.denoiser.denoise(masked, self.context), volume, repr(prior.denoiser))
+        factor = radial_expand(prior.trailing(self.context).to(volume), self.context.n, outside=0.0)
+        return centred_irfft(factor * centred_rfft(denoised), self.context.n)
