@@ -1,16 +1,21 @@
 """Denoisers: operators on volumes that learned and classical priors are made of."""
 
+from .bands import ResolutionBands
 from .base import Denoiser, DenoiserOperator
 from .context import PriorContext
 from .filters import LowPass, Wiener
-from .registry import DENOISERS, denoiser_from
+from .mixture import GaussianMixture
+from .registry import DENOISERS, denoiser_from, denoisers_from
 
 __all__ = [
     "DENOISERS",
     "Denoiser",
     "DenoiserOperator",
+    "GaussianMixture",
     "LowPass",
     "PriorContext",
+    "ResolutionBands",
     "Wiener",
     "denoiser_from",
+    "denoisers_from",
 ]
