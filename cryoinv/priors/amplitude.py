@@ -61,8 +61,9 @@ class Amplitude(Described):
             raise InputError(f"unknown amplitude {kind!r}, {nearest(str(kind), _KINDS)}")
         if not 0 < floor <= 1:
             raise InputError(f"floor is {floor}, expected a number above 0, at most 1")
-        for option, given, owner in (("floor", floor != 0.2, "undamped"), ("a", a, "mix"), ("b", b, "mix")):
-            if given not in (None, False) and kind != owner:
+        owned = (("floor", floor != 0.2, "undamped"), ("a", a is not None, "mix"), ("b", b is not None, "mix"))
+        for option, is_given, owner in owned:
+            if is_given and kind != owner:
                 raise InputError(f"{option} belongs to the amplitude {owner!r}, {kind!r} does not take it")
         self.kind, self.floor = kind, float(floor)
         self.a = _checked_table("a", CALIBRATED_DATA if a is None else a)
