@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from cryoinv.errors import InputError
 
-__all__ = ["made_from", "nearest", "split_spec"]
+__all__ = ["made_from", "nearest", "split_outside_brackets", "split_spec"]
 
 T = TypeVar("T")
 
@@ -107,7 +107,7 @@ def split_spec(spec: str, kind: str) -> tuple[str, dict[str, Any]]:
     >>> split_spec("red,denoiser=(lowpass,resolution=12)", "prior")
     ('red', {'denoiser': 'lowpass,resolution=12'})
     """
-    name, *rest = _split_outside_brackets(spec, kind)
+    name, *rest = split_outside_brackets(spec, ",", kind)
     if not name:
         raise InputError(f"{kind} {spec!r} has no name, expected NAME[,key=value...]")
     options: dict[str, Any] = {}
@@ -123,18 +123,43 @@ def split_spec(spec: str, kind: str) -> tuple[str, dict[str, Any]]:
     return name, options
 
 
-def _split_outside_brackets(spec: str, kind: str) -> list[str]:
+def split_outside_brackets(text: str, separator: str, kind: str) -> list[str]:
+    """Pieces between separators, of which those within brackets do not count.
+
+    Parameters
+    ----------
+    text : str
+        What to split.
+    separator : str
+        One letter.
+    kind : str
+        What the text specifies, for messages.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        If brackets do not match.
+
+    Examples
+    --------
+    >>> split_outside_brackets("a;b,c=(d;e)", ";", "denoisers")
+    ['a', 'b,c=(d;e)']
+    """
     pieces, depth = [""], 0
-    for letter in spec:
+    for letter in text:
         depth += (letter == "(") - (letter == ")")
         if depth < 0:
             break
-        if letter == "," and not depth:
+        if letter == separator and not depth:
             pieces.append("")
         else:
             pieces[-1] += letter
     if depth:
-        raise InputError(f"{kind} {spec!r}: brackets do not match")
+        raise InputError(f"{kind} {text!r}: brackets do not match")
     return [piece.strip() for piece in pieces]
 
 

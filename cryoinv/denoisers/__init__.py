@@ -1,18 +1,24 @@
 """Denoisers: operators on volumes that learned and classical priors are made of."""
 
+from .bands import ResolutionBands
 from .base import Denoiser, DenoiserOperator
 from .context import PriorContext
 from .filters import LowPass, Wiener
 from .registry import DENOISERS, denoiser_from
 from .solvent_mask import solvent_mask
+from .mixture import GaussianMixture
+from .registry import DENOISERS, denoiser_from, denoisers_from
 
 __all__ = [
     "DENOISERS",
     "Denoiser",
     "DenoiserOperator",
+    "GaussianMixture",
     "LowPass",
     "PriorContext",
+    "ResolutionBands",
     "Wiener",
     "denoiser_from",
     "solvent_mask",
+    "denoisers_from",
 ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from cryoinv.specs import made_from
+from cryoinv.specs import made_from, split_outside_brackets
 
+from .bands import ResolutionBands
 from .base import Denoiser
 from .filters import LowPass, Wiener
 
-__all__ = ["DENOISERS", "denoiser_from"]
+__all__ = ["DENOISERS", "denoiser_from", "denoisers_from"]
 
-DENOISERS: dict[str, type[Denoiser]] = {each.name: each for each in (LowPass, Wiener)}
+DENOISERS: dict[str, type[Denoiser]] = {each.name: each for each in (LowPass, Wiener, ResolutionBands)}
 
 
 def denoiser_from(spec: str) -> Denoiser:
@@ -34,4 +35,30 @@ def denoiser_from(spec: str) -> Denoiser:
     >>> denoiser_from("lowpass,resolution=12")
     LowPass(resolution=12)
     """
-    return made_from(spec, DENOISERS, "denoiser", Denoiser)
+    return made_from(spec, DENOISERS, "denoiser", Denoiser, {"denoisers": denoisers_from})
+
+
+def denoisers_from(specs: str) -> tuple[Denoiser, ...]:
+    """Make the denoisers of specifications that semicolons separate.
+
+    Parameters
+    ----------
+    specs : str
+        ``NAME[,key=value...];NAME[,key=value...]...``; semicolons within brackets belong to what is in the brackets.
+
+    Returns
+    -------
+    tuple of Denoiser
+
+    Raises
+    ------
+    InputError
+        As `denoiser_from`.
+
+    Examples
+    --------
+    >>> denoisers_from("lowpass,resolution=12;wiener")
+    (LowPass(resolution=12), Wiener())
+    """
+    pieces = split_outside_brackets(specs, ";", "denoisers")
+    return tuple(denoiser_from(piece) for piece in pieces)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryoinv.denoisers import Denoiser, denoiser_from
+from cryoinv.denoisers import Denoiser, denoiser_from, denoisers_from
 from cryoinv.specs import made_from
 
 from .base import Prior
@@ -22,6 +22,26 @@ _ALL: tuple[type[Prior], ...] = (
     BlushStyle,
 )
 PRIORS: dict[str, type[Prior]] = {each.name: each for each in _ALL}
+from .confidence_weighted_red import ConfidenceWeightedRED
+from .consensus import ConsensusOfDenoisers
+from .gaussian import GaussianPrior
+from .plug_and_play import PlugAndPlay
+from .red import RED
+from .score_matching import ScoreMatchingPrior
+
+__all__ = ["PRIORS", "prior_from"]
+
+PRIORS: dict[str, type[Prior]] = {
+    each.name: each
+    for each in (
+        GaussianPrior,
+        RED,
+        ConfidenceWeightedRED,
+        ScoreMatchingPrior,
+        PlugAndPlay,
+        ConsensusOfDenoisers,
+    )
+}
 
 
 def prior_from(spec: str, denoiser: Denoiser | None = None) -> Prior:
@@ -31,7 +51,8 @@ def prior_from(spec: str, denoiser: Denoiser | None = None) -> Prior:
     ----------
     spec : str
         ``NAME[,key=value...]`` with a name of `PRIORS`, or ``module:object[,key=value...]``. The value of ``denoiser``
-        is a denoiser's specification, in brackets if it has options.
+        is a denoiser's specification, in brackets if it has options; that of ``denoisers`` is several, separated by
+        semicolons.
     denoiser : Denoiser, optional
         For priors that take one and are not told another.
 
@@ -50,4 +71,4 @@ def prior_from(spec: str, denoiser: Denoiser | None = None) -> Prior:
     GaussianPrior(tau2_fudge=2)
     """
     given = {} if denoiser is None else {"denoiser": denoiser}
-    return made_from(spec, PRIORS, "prior", Prior, {"denoiser": denoiser_from}, **given)
+    return made_from(spec, PRIORS, "prior", Prior, {"denoiser": denoiser_from, "denoisers": denoisers_from}, **given)
