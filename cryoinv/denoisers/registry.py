@@ -5,11 +5,26 @@ from __future__ import annotations
 from cryoinv.specs import made_from
 
 from .base import Denoiser
+from .combined import Composition, RotationAverage
 from .filters import LowPass, Wiener
+from .patches import Patchwise
+from .real_space import NonLocalMeans, TotalVariation, Wavelet
 
 __all__ = ["DENOISERS", "denoiser_from"]
 
-DENOISERS: dict[str, type[Denoiser]] = {each.name: each for each in (LowPass, Wiener)}
+DENOISERS: dict[str, type[Denoiser]] = {
+    each.name: each
+    for each in (
+        LowPass,
+        Wiener,
+        TotalVariation,
+        Wavelet,
+        NonLocalMeans,
+        Composition,
+        RotationAverage,
+        Patchwise,
+    )
+}
 
 
 def denoiser_from(spec: str) -> Denoiser:
@@ -18,7 +33,8 @@ def denoiser_from(spec: str) -> Denoiser:
     Parameters
     ----------
     spec : str
-        ``NAME[,key=value...]`` with a name of `DENOISERS`, or ``module:object[,key=value...]``.
+        ``NAME[,key=value...]`` with a name of `DENOISERS`, or ``module:object[,key=value...]``. The values of ``denoiser``,
+        ``first`` and ``then`` are specifications of denoisers, in brackets if they have options.
 
     Returns
     -------
@@ -33,5 +49,8 @@ def denoiser_from(spec: str) -> Denoiser:
     --------
     >>> denoiser_from("lowpass,resolution=12")
     LowPass(resolution=12)
+    >>> denoiser_from("rotations,denoiser=(tv,strength=2),count=4")
+    RotationAverage(denoiser=TotalVariation(strength=2), count=4)
     """
-    return made_from(spec, DENOISERS, "denoiser", Denoiser)
+    parts = dict.fromkeys(("denoiser", "first", "then"), denoiser_from)
+    return made_from(spec, DENOISERS, "denoiser", Denoiser, parts)
