@@ -22,8 +22,9 @@ class Patchwise(Denoiser):
     :math:`P_j` cuts out tile j. The weights fall off as a squared sine over the overlap and sum to one at every voxel.
     The last tile of an axis ends with the box, so that any box will do; a tile as wide as the box or wider is the box.
 
-    A tile meets a context of its own size, see `tile_context`: same frequencies, other shells. Denoisers that must
-    see the whole box, for a noise level outside the particle or a mask of the solvent, do not suit tiles and are refused.
+    A tile meets a context of its own: the FSC and τ² at the frequencies of its shells, and a sphere about all of it.
+    Denoisers that must see the whole box, for a noise level outside the particle or a mask of the solvent, do not suit
+    tiles and are refused. A filter on tiles is not quite the filter on the box: shells are wider, and it wraps around.
 
     On the command line ``patches,denoiser=NAME,tile=32``, with brackets around a name that has options.
 
@@ -44,11 +45,14 @@ class Patchwise(Denoiser):
     Examples
     --------
     >>> from cryoinv.denoisers import Wiener
+    >>> class Clipped(Denoiser):
+    ...     def denoise(self, volume, context):
+    ...         return volume.clamp(min=0)
     >>> x = torch.randn(20, 20, 20, generator=torch.manual_seed(0))
-    >>> context = PriorContext.nominal(20, 3.0, 12.0)
-    >>> whole, tiled = (f.denoise(x, context) for f in (Wiener(), Patchwise(Wiener(), tile=16)))
-    >>> bool((whole - tiled).norm() < 0.5 * whole.norm())
+    >>> torch.allclose(Patchwise(Clipped(), tile=12).denoise(x, PriorContext.nominal(20, 3.0, 12.0)), x.clamp(min=0))
     True
+    >>> len(Patchwise(Wiener(), tile=12).windows(20, x))  # tiles an axis
+    3
     """
 
     name = "patches"
@@ -58,7 +62,7 @@ class Patchwise(Denoiser):
             raise InputError(f"{denoiser!r} needs the whole box, it cannot be applied to tiles")
         overlap = tile // 2 if overlap is None else overlap
         if tile < 4 or not 0 <= overlap <= tile / 2:
-            raise InputError(f"found tiles of {tile} voxels that overlap by {overlap}, expected at least 4 and 0 to half")
+            raise InputError(f"tiles of {tile} voxels overlap by {overlap}, expected tiles of at least 4, 0 to half")
         self.denoiser, self.tile, self.overlap = denoiser, tile, overlap
         self.is_linear = denoiser.is_linear
 

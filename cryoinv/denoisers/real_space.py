@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -142,9 +143,9 @@ class Wavelet(_RealSpace):
     r"""Soft thresholds on the wavelet coefficients of the Wiener-filtered map, by BayesShrink.
 
     A band of coefficients of standard deviation :math:`\sigma_y` is thresholded at
-    :math:`\sigma^2 / \sqrt{\sigma_y^2 - \sigma^2}`, with σ the `noise_level` times `strength`; the coarsest band is left
-    as it is. The denoiser is equivariant to scale and, but for the filter, to offset. The transform is not invariant to
-    shifts.
+    :math:`\sigma^2 / \sqrt{\sigma_y^2 - \sigma^2}`, with σ the `noise_level` times `strength`; the coarsest band is
+    left as it is. The result is the mean over shifted grids, as one grid would leave its marks. The denoiser is
+    equivariant to scale and, but for the filter, to offset.
 
     Parameters
     ----------
@@ -154,15 +155,18 @@ class Wavelet(_RealSpace):
         Of the `Wiener` filter.
     wavelet : str
         Orthogonal wavelet, by its name in PyWavelets.
+    shifts : int
+        Furthest shift s of the grid along an axis, in voxels: the mean is over :math:`(s + 1)^3` grids.
 
     Raises
     ------
     InputError
-        If the strength is negative, the cutoff not within [0, 1) or there is no such orthogonal wavelet.
+        If the strength or the shift is negative, the cutoff not within [0, 1) or there is no such orthogonal wavelet.
 
     References
     ----------
-    S. G. Chang, B. Yu, M. Vetterli, IEEE Trans. Image Process. 9 (2000) 1532-1546.
+    S. G. Chang, B. Yu, M. Vetterli, IEEE Trans. Image Process. 9 (2000) 1532-1546. R. R. Coifman, D. L. Donoho, in
+    Wavelets and Statistics, Springer 1995, 125-150 (shifts).
 
     Examples
     --------
@@ -175,21 +179,26 @@ class Wavelet(_RealSpace):
 
     name = "wavelet"
 
-    def __init__(self, strength: float = 1.0, cutoff: float = 0.05, wavelet: str = "sym4"):
+    def __init__(self, strength: float = 1.0, cutoff: float = 0.05, wavelet: str = "haar", shifts: int = 1):
         super().__init__(strength, cutoff)
         import pywt
 
         if wavelet not in pywt.wavelist(kind="discrete") or not pywt.Wavelet(wavelet).orthogonal:
             raise InputError(f"wavelet is {wavelet!r}, expected the name of an orthogonal one: haar, db2, sym4, coif1")
-        self.wavelet = wavelet
+        if shifts < 0:
+            raise InputError(f"shifts is {shifts} voxels, expected at least 0")
+        self.wavelet, self.shifts = wavelet, shifts
 
     def smooth(self, volume: NDArray[np.floating], sigma: float) -> NDArray[np.floating]:
         """Threshold the coefficients for noise of standard deviation `sigma`."""
         from skimage.restoration import denoise_wavelet
 
-        return denoise_wavelet(
-            volume, sigma=sigma, wavelet=self.wavelet, method="BayesShrink", mode="soft", rescale_sigma=False
-        )
+        total = np.zeros_like(volume)
+        for shift in itertools.product(range(self.shifts + 1), repeat=3):
+            shifted = np.roll(volume, shift, (0, 1, 2))
+            denoised = denoise_wavelet(shifted, sigma, self.wavelet, "soft", method="BayesShrink", rescale_sigma=False)
+            total += np.roll(denoised, tuple(-each for each in shift), (0, 1, 2))
+        return total / (self.shifts + 1) ** 3
 
 
 class NonLocalMeans(_RealSpace):
@@ -199,8 +208,8 @@ class NonLocalMeans(_RealSpace):
               w_{rs} = \exp\bigl(-\max(d_{rs}^2 - 2\sigma^2, 0) / h^2\bigr),
 
     with :math:`d_{rs}^2` the mean square difference of the patches about r and s, :math:`h = 0.8\,\sigma` and σ the
-    `noise_level` times `strength`; scikit-image's fast mode. The denoiser is equivariant to scale and, but for the filter,
-    to offset.
+    `noise_level` times `strength`; scikit-image's fast mode. The denoiser is equivariant to scale and, but for the
+    filter, to offset.
 
     Parameters
     ----------
@@ -234,7 +243,7 @@ class NonLocalMeans(_RealSpace):
 
     name = "nlm"
 
-    def __init__(self, strength: float = 1.0, cutoff: float = 0.05, patch: int = 3, distance: int = 3):
+    def __init__(self, strength: float = 1.0, cutoff: float = 0.05, patch: int = 5, distance: int = 2):
         super().__init__(strength, cutoff)
         if patch < 1 or patch % 2 == 0:
             raise InputError(f"patch is {patch} voxels, expected an odd number")

@@ -33,8 +33,8 @@ def denoiser_from(spec: str) -> Denoiser:
     Parameters
     ----------
     spec : str
-        ``NAME[,key=value...]`` with a name of `DENOISERS`, or ``module:object[,key=value...]``. The values of ``denoiser``,
-        ``first`` and ``then`` are specifications of denoisers, in brackets if they have options.
+        ``NAME[,key=value...]`` with a name of `DENOISERS`, or ``module:object[,key=value...]``. The values of
+        ``denoiser``, ``first`` and ``then`` are specifications of denoisers, in brackets if they have options.
 
     Returns
     -------
