@@ -7,6 +7,7 @@ from .filters import LowPass, Wiener
 from .patches import Patchwise
 from .real_space import NonLocalMeans, TotalVariation, Wavelet
 from .registry import DENOISERS, denoiser_from
+from .solvent_mask import solvent_mask
 
 __all__ = [
     "DENOISERS",
@@ -22,4 +23,5 @@ __all__ = [
     "Wavelet",
     "Wiener",
     "denoiser_from",
+    "solvent_mask",
 ]
