@@ -2,8 +2,11 @@
 
 from .bands import ResolutionBands
 from .base import Denoiser, DenoiserOperator
+from .combined import Composition, RotationAverage
 from .context import PriorContext
 from .filters import LowPass, Wiener
+from .patches import Patchwise
+from .real_space import NonLocalMeans, TotalVariation, Wavelet
 from .registry import DENOISERS, denoiser_from
 from .solvent_mask import solvent_mask
 from .mixture import GaussianMixture
@@ -11,14 +14,23 @@ from .registry import DENOISERS, denoiser_from, denoisers_from
 
 __all__ = [
     "DENOISERS",
+    "Composition",
     "Denoiser",
     "DenoiserOperator",
     "GaussianMixture",
     "LowPass",
+    "NonLocalMeans",
+    "Patchwise",
     "PriorContext",
     "ResolutionBands",
     "Wiener",
     "denoiser_from",
     "solvent_mask",
     "denoisers_from",
+    "RotationAverage",
+    "TotalVariation",
+    "Wavelet",
+    "Wiener",
+    "denoiser_from",
+    "solvent_mask",
 ]

@@ -26,10 +26,13 @@ class Denoiser(Described):
         What users call it.
     is_linear : bool
         Whether f is linear once bound.
+    needs_whole_box : bool
+        Whether f measures the box around the particle, so that it makes no sense on a part of the map.
     """
 
     name = "denoiser"
     is_linear = False
+    needs_whole_box = False
 
     def denoise(self, volume: torch.Tensor, context: PriorContext) -> torch.Tensor:
         """Estimate of the clean volume.
@@ -98,5 +101,3 @@ def checked_volume(found: torch.Tensor, like: torch.Tensor, name: str) -> torch.
     if not bool(torch.isfinite(found.detach()).all()):
         raise InputError(f"{name} returned values that are not finite")
     return found.to(like.device, like.dtype)
-
-

@@ -6,11 +6,27 @@ from cryoinv.specs import made_from, split_outside_brackets
 
 from .bands import ResolutionBands
 from .base import Denoiser
+from .combined import Composition, RotationAverage
 from .filters import LowPass, Wiener
+from .patches import Patchwise
+from .real_space import NonLocalMeans, TotalVariation, Wavelet
 
 __all__ = ["DENOISERS", "denoiser_from", "denoisers_from"]
 
 DENOISERS: dict[str, type[Denoiser]] = {each.name: each for each in (LowPass, Wiener, ResolutionBands)}
+DENOISERS: dict[str, type[Denoiser]] = {
+    each.name: each
+    for each in (
+        LowPass,
+        Wiener,
+        TotalVariation,
+        Wavelet,
+        NonLocalMeans,
+        Composition,
+        RotationAverage,
+        Patchwise,
+    )
+}
 
 
 def denoiser_from(spec: str) -> Denoiser:
@@ -19,7 +35,8 @@ def denoiser_from(spec: str) -> Denoiser:
     Parameters
     ----------
     spec : str
-        ``NAME[,key=value...]`` with a name of `DENOISERS`, or ``module:object[,key=value...]``.
+        ``NAME[,key=value...]`` with a name of `DENOISERS`, or ``module:object[,key=value...]``. The values of
+        ``denoiser``, ``first`` and ``then`` are specifications of denoisers, in brackets if they have options.
 
     Returns
     -------
@@ -34,6 +51,8 @@ def denoiser_from(spec: str) -> Denoiser:
     --------
     >>> denoiser_from("lowpass,resolution=12")
     LowPass(resolution=12)
+    >>> denoiser_from("rotations,denoiser=(tv,strength=2),count=4")
+    RotationAverage(denoiser=TotalVariation(strength=2), count=4)
     """
     return made_from(spec, DENOISERS, "denoiser", Denoiser, {"denoisers": denoisers_from})
 
@@ -62,3 +81,5 @@ def denoisers_from(specs: str) -> tuple[Denoiser, ...]:
     """
     pieces = split_outside_brackets(specs, ";", "denoisers")
     return tuple(denoiser_from(piece) for piece in pieces)
+    parts = dict.fromkeys(("denoiser", "first", "then"), denoiser_from)
+    return made_from(spec, DENOISERS, "denoiser", Denoiser, parts)

@@ -1,5 +1,6 @@
 """Real volumes and images, and their half-spectra, as real Hilbert spaces."""
 
+from .cube import cube_rotations, rotate_by_cube
 from .device import resolve_device
 from .hermitian import HermitianSpace, HermitianWeighting, NumpyHermitianSpace
 from .spectrum import (
@@ -24,6 +25,7 @@ __all__ = [
     "VolumeSpace",
     "centred_irfft",
     "centred_rfft",
+    "cube_rotations",
     "fourier_crop",
     "fourier_pad",
     "frequencies",
@@ -31,6 +33,7 @@ __all__ = [
     "radial_expand",
     "radial_mean",
     "resolve_device",
+    "rotate_by_cube",
     "shell_indices",
     "symmetrise",
 ]
