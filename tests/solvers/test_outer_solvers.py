@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from cryoinv.errors import InputError
 from cryoinv.geometry import SO3Grid
 from cryoinv.likelihood import ExhaustiveSearch, FourierImages, MarginalLikelihood
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import NufftInterpolation, TrilinearInterpolation
-from cryoinv.priors import GaussianPrior, Prior, PriorContext
+from cryoinv.priors import GaussianPrior, PriorContext
 from cryoinv.solvers import (
     EM,
     SGD,
@@ -18,7 +17,6 @@ from cryoinv.solvers import (
     KGradient,
     batches_of,
     expectation_maximisation,
-    solver_from,
     stochastic_gradient,
 )
 
