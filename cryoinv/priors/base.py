@@ -86,6 +86,11 @@ class BoundPrior(odl.functionals.Functional):
     def _call(self, x: BoxElement) -> float:
         raise CryoinvError(f"{type(self).__name__} has no value, only what its prior declares")
 
+    def offers(self, name: str) -> bool:
+        """Whether there is a "value", "gradient" or "proximal": whether the class defines it."""
+        attribute = {"value": "_call"}.get(name, name)
+        return getattr(type(self), attribute) is not getattr(BoundPrior, attribute)
+
     def correction(self, x: torch.Tensor) -> torch.Tensor:
         r"""Return :math:`c(x) = D x + \nabla \log P(x)`, what the prior adds to its Gaussian part.
 

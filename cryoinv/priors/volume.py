@@ -75,6 +75,10 @@ class BoundVolumePrior(BoundPrior):
             return super()._call(x)
         return float(self._value(self.statistics.to_volume(x.data)))
 
+    def offers(self, name: str) -> bool:
+        """Whether the prior declares a "value", "gradient" or "proximal"."""
+        return bool(getattr(self.prior, f"has_{name}"))
+
     def _value(self, volume: torch.Tensor) -> torch.Tensor:
         found = self.prior.value(volume, self.context)
         if found.numel() != 1 or not bool(torch.isfinite(found.detach())):

@@ -10,6 +10,7 @@ from cryoinv.errors import InputError
 from cryoinv.likelihood import SufficientStatistics
 from cryoinv.priors import BoundPrior
 
+from .callbacks import asked_to_stop
 from .m_step import MStep
 
 __all__ = ["FixedPoint", "REDUpdate"]
@@ -66,8 +67,8 @@ class FixedPoint(MStep):
         x, norm = self.start(statistics, prior, previous), torch.linalg.vector_norm
         for _ in range(self.iterations):
             before, x = x, (statistics.data + prior.correction(x)) / total
-            if callback is not None:
-                callback(x)
+            if asked_to_stop(callback, x):
+                break
             if self.iterations > 1 and norm(x - before) <= self.tolerance * norm(x):
                 break
         return x

@@ -11,6 +11,8 @@ from cryoinv.errors import InputError
 from cryoinv.likelihood import SufficientStatistics
 from cryoinv.priors import BoundPrior, Prior
 
+from .callbacks import asked_to_stop
+
 __all__ = ["ClosedForm", "MStep"]
 
 
@@ -21,9 +23,26 @@ class MStep(Described):
     ----------
     needs : tuple of str
         What the prior must offer: of "value", "gradient", "proximal", "precision", "correction".
+    needs_one_of : tuple of str
+        Of these, at least one as well.
     """
 
     needs: tuple[str, ...] = ()
+    needs_one_of: tuple[str, ...] = ()
+
+    @classmethod
+    def needed(cls) -> str:
+        """What the prior must offer, in words."""
+        return ", ".join([*cls.needs, *([" or ".join(cls.needs_one_of)] if cls.needs_one_of else [])])
+
+    @classmethod
+    def lacking(cls, prior: Prior) -> list[str]:
+        """What of it a prior does not offer, alternatives in one entry."""
+        offered = prior.offers()
+        lacking = [need for need in cls.needs if need not in offered]
+        if cls.needs_one_of and not set(cls.needs_one_of) & set(offered):
+            lacking.append(" or ".join(cls.needs_one_of))
+        return lacking
 
     def check(self, prior: Prior) -> None:
         """Refuse a prior that lacks what this M-step needs.
@@ -33,10 +52,10 @@ class MStep(Described):
         InputError
             Naming both sides and what is lacking.
         """
-        lacking = [need for need in self.needs if not getattr(prior, f"has_{need}")]
+        lacking = self.lacking(prior)
         if lacking:
             raise InputError(
-                f"the M-step {type(self).__name__} needs a prior with {', '.join(self.needs)}; "
+                f"the M-step {type(self).__name__} needs a prior with {self.needed()}; "
                 f"{prior!r} offers {', '.join(prior.offers()) or 'nothing'}: {', '.join(lacking)} is lacking"
             )
 
@@ -56,7 +75,7 @@ class MStep(Described):
         prior : BoundPrior
             Bound to them.
         callback : callable, optional
-            Called with every iterate, the solution last (ODL's rule).
+            Called with every iterate, the solution last (ODL's rule); it may stop the loop (`StopSolver`).
         previous : torch.Tensor, shape (N, N, N//2+1), complex, optional
             Map of the iteration before, for priors that start from it.
 
@@ -103,6 +122,5 @@ class ClosedForm(MStep):
         assert prior.precision is not None
         total = statistics.curvature() + prior.precision
         solution = statistics.data / total.clamp(min=torch.finfo(total.dtype).tiny)
-        if callback is not None:
-            callback(solution)
+        asked_to_stop(callback, solution)
         return solution

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from cryoinv.errors import InputError
 from cryoinv.priors import Prior
 from cryoinv.specs import made_from
 
+from .admm import ADMM
 from .fixed_point import FixedPoint, REDUpdate
+from .gradient_descent import GradientDescent
+from .l_bfgs import LBFGS
 from .m_step import ClosedForm, MStep
 from .outer import EM, OuterSolver
+from .proximal_gradient import ProximalGradient
 from .stochastic import SGD, Adam, KGradient
 
 __all__ = ["M_STEPS", "SOLVERS", "m_step_for", "m_step_from", "solver_from"]
 
-M_STEPS: dict[str, type[MStep]] = {
+M_STEPS: dict[str, Callable[..., MStep]] = {
     "closed-form": ClosedForm,
     "red": REDUpdate,
     "fixed-point": FixedPoint,
+    "admm": ADMM,
+    "proximal-gradient": ProximalGradient,
+    "ista": partial(ProximalGradient, accelerated=False),
+    "fista": partial(ProximalGradient, accelerated=True),
+    "gradient": GradientDescent,
+    "l-bfgs": LBFGS,
 }
 SOLVERS: dict[str, type[OuterSolver]] = {each.name: each for each in (EM, SGD, Adam, KGradient)}
-_PREFERRED: tuple[type[MStep], ...] = (ClosedForm, REDUpdate)
+_PREFERRED: tuple[type[MStep], ...] = (ClosedForm, REDUpdate, ADMM, ProximalGradient)
 
 
 def m_step_from(spec: str) -> MStep:
@@ -96,8 +109,8 @@ def m_step_for(prior: Prior) -> MStep:
     ClosedForm()
     """
     for kind in _PREFERRED:
-        if set(kind.needs) <= set(prior.offers()):
+        if not kind.lacking(prior):
             return kind()
     offered = ", ".join(prior.offers()) or "nothing"
-    needs = "; ".join(f"{kind.__name__}: {', '.join(kind.needs)}" for kind in _PREFERRED)
+    needs = "; ".join(f"{kind.__name__}: {kind.needed()}" for kind in _PREFERRED)
     raise InputError(f"no M-step takes {prior!r}, which offers {offered} (needed are {needs})")
