@@ -3,6 +3,7 @@
 from .base import Denoiser, DenoiserOperator
 from .context import PriorContext
 from .filters import LowPass, Wiener
+from .network import NetworkDenoiser
 from .registry import DENOISERS, denoiser_from
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Denoiser",
     "DenoiserOperator",
     "LowPass",
+    "NetworkDenoiser",
     "PriorContext",
     "Wiener",
     "denoiser_from",

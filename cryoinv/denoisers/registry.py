@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from cryoinv.specs import made_from
+from pathlib import Path
+
+from cryoinv.specs import made_from, split_spec
 
 from .base import Denoiser
 from .filters import LowPass, Wiener
+from .network import NetworkDenoiser
 
 __all__ = ["DENOISERS", "denoiser_from"]
 
-DENOISERS: dict[str, type[Denoiser]] = {each.name: each for each in (LowPass, Wiener)}
+DENOISERS: dict[str, type[Denoiser]] = {each.name: each for each in (LowPass, Wiener, NetworkDenoiser)}
 
 
 def denoiser_from(spec: str) -> Denoiser:
@@ -18,7 +21,8 @@ def denoiser_from(spec: str) -> Denoiser:
     Parameters
     ----------
     spec : str
-        ``NAME[,key=value...]`` with a name of `DENOISERS`, or ``module:object[,key=value...]``.
+        ``NAME[,key=value...]`` with a name of `DENOISERS`, ``FILE[,key=value...]`` with a ``.safetensors`` file of a
+        `NetworkDenoiser`, or ``module:object[,key=value...]``.
 
     Returns
     -------
@@ -34,4 +38,7 @@ def denoiser_from(spec: str) -> Denoiser:
     >>> denoiser_from("lowpass,resolution=12")
     LowPass(resolution=12)
     """
+    name, _ = split_spec(spec, "denoiser")
+    if name.endswith(".safetensors") or (name not in DENOISERS and Path(name).is_file()):
+        spec = spec.strip().replace(name, f"network,network={name}", 1)
     return made_from(spec, DENOISERS, "denoiser", Denoiser)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from cryoinv.denoisers import Denoiser, denoiser_from
 from cryoinv.specs import made_from
 
+from .adversarial import AdversarialRegulariser
 from .base import Prior
 from .gaussian import GaussianPrior
 
 __all__ = ["PRIORS", "prior_from"]
 
-PRIORS: dict[str, type[Prior]] = {each.name: each for each in (GaussianPrior,)}
+PRIORS: dict[str, type[Prior]] = {each.name: each for each in (GaussianPrior, AdversarialRegulariser)}
 
 
 def prior_from(spec: str, denoiser: Denoiser | None = None) -> Prior:
