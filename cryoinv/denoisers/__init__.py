@@ -7,6 +7,7 @@ from .context import PriorContext
 from .filters import LowPass, Wiener
 from .patches import Patchwise
 from .real_space import NonLocalMeans, TotalVariation, Wavelet
+from .network import NetworkDenoiser
 from .registry import DENOISERS, denoiser_from
 from .solvent_mask import solvent_mask
 from .mixture import GaussianMixture
@@ -21,6 +22,7 @@ __all__ = [
     "LowPass",
     "NonLocalMeans",
     "Patchwise",
+    "NetworkDenoiser",
     "PriorContext",
     "ResolutionBands",
     "Wiener",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from cryoinv.specs import made_from, split_outside_brackets
+from pathlib import Path
+
+from cryoinv.specs import made_from, split_spec
 
 from .bands import ResolutionBands
 from .base import Denoiser
@@ -10,6 +13,7 @@ from .combined import Composition, RotationAverage
 from .filters import LowPass, Wiener
 from .patches import Patchwise
 from .real_space import NonLocalMeans, TotalVariation, Wavelet
+from .network import NetworkDenoiser
 
 __all__ = ["DENOISERS", "denoiser_from", "denoisers_from"]
 
@@ -27,6 +31,7 @@ DENOISERS: dict[str, type[Denoiser]] = {
         Patchwise,
     )
 }
+DENOISERS: dict[str, type[Denoiser]] = {each.name: each for each in (LowPass, Wiener, NetworkDenoiser)}
 
 
 def denoiser_from(spec: str) -> Denoiser:
@@ -37,6 +42,8 @@ def denoiser_from(spec: str) -> Denoiser:
     spec : str
         ``NAME[,key=value...]`` with a name of `DENOISERS`, or ``module:object[,key=value...]``. The values of
         ``denoiser``, ``first`` and ``then`` are specifications of denoisers, in brackets if they have options.
+        ``NAME[,key=value...]`` with a name of `DENOISERS`, ``FILE[,key=value...]`` with a ``.safetensors`` file of a
+        `NetworkDenoiser`, or ``module:object[,key=value...]``.
 
     Returns
     -------
@@ -83,3 +90,7 @@ def denoisers_from(specs: str) -> tuple[Denoiser, ...]:
     return tuple(denoiser_from(piece) for piece in pieces)
     parts = dict.fromkeys(("denoiser", "first", "then"), denoiser_from)
     return made_from(spec, DENOISERS, "denoiser", Denoiser, parts)
+    name, _ = split_spec(spec, "denoiser")
+    if name.endswith(".safetensors") or (name not in DENOISERS and Path(name).is_file()):
+        spec = spec.strip().replace(name, f"network,network={name}", 1)
+    return made_from(spec, DENOISERS, "denoiser", Denoiser)

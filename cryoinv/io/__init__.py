@@ -10,6 +10,7 @@ from cryoinv.io.star import ParticleTable, read_particle_table
 from cryoinv.io.star_blocks import read_star, write_star
 from cryoinv.io.star_writer import write_particles_star
 from cryoinv.io.structures import AtomicModel, read_structure, write_structure
+from cryoinv.io.weights import read_weights, write_weights
 
 __all__ = [
     "AtomicModel",
@@ -25,10 +26,12 @@ __all__ = [
     "read_star",
     "read_structure",
     "read_volume",
+    "read_weights",
     "same_pixel_size",
     "write_particles_star",
     "write_stack",
     "write_star",
     "write_structure",
     "write_volume",
+    "write_weights",
 ]

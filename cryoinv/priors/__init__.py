@@ -5,6 +5,9 @@ from cryoinv.denoisers import PriorContext
 from .amplitude import CALIBRATED_DATA, CALIBRATED_DENOISER, Amplitude
 from .base import BoundPrior, Prior
 from .blush import BlushStyle
+from .adversarial import AdversarialRegulariser, BoundAdversarial, critic_input
+from .base import BoundPrior, Prior
+from .critic_step import critic_step
 from .gaussian import GaussianPrior, QuadraticFunctional
 from .inflation_guard import trust_factor
 from .masked import MaskedGaussianPrior, MaskedQuadratic
@@ -31,6 +34,8 @@ __all__ = [
     "RED",
     "Amplitude",
     "BoundPlugAndPlay",
+    "AdversarialRegulariser",
+    "BoundAdversarial",
     "BoundPrior",
     "BoundRED",
     "BoundVolumePrior",
@@ -55,6 +60,8 @@ __all__ = [
     "VolumePrior",
     "confidence_rule",
     "paper_confidence",
+    "critic_input",
+    "critic_step",
     "prior_from",
     "script_confidence",
     "trust_factor",

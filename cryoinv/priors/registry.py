@@ -5,6 +5,7 @@ from __future__ import annotations
 from cryoinv.denoisers import Denoiser, denoiser_from, denoisers_from
 from cryoinv.specs import made_from
 
+from .adversarial import AdversarialRegulariser
 from .base import Prior
 from .blush import BlushStyle
 from .gaussian import GaussianPrior
@@ -42,6 +43,7 @@ PRIORS: dict[str, type[Prior]] = {
         ConsensusOfDenoisers,
     )
 }
+PRIORS: dict[str, type[Prior]] = {each.name: each for each in (GaussianPrior, AdversarialRegulariser)}
 
 
 def prior_from(spec: str, denoiser: Denoiser | None = None) -> Prior:
