@@ -5,13 +5,12 @@ from .base import Denoiser, DenoiserOperator
 from .combined import Composition, RotationAverage
 from .context import PriorContext
 from .filters import LowPass, Wiener
+from .mixture import GaussianMixture
+from .network import NetworkDenoiser
 from .patches import Patchwise
 from .real_space import NonLocalMeans, TotalVariation, Wavelet
-from .network import NetworkDenoiser
-from .registry import DENOISERS, denoiser_from
-from .solvent_mask import solvent_mask
-from .mixture import GaussianMixture
 from .registry import DENOISERS, denoiser_from, denoisers_from
+from .solvent_mask import solvent_mask
 
 __all__ = [
     "DENOISERS",
@@ -20,19 +19,16 @@ __all__ = [
     "DenoiserOperator",
     "GaussianMixture",
     "LowPass",
+    "NetworkDenoiser",
     "NonLocalMeans",
     "Patchwise",
-    "NetworkDenoiser",
     "PriorContext",
     "ResolutionBands",
-    "Wiener",
-    "denoiser_from",
-    "solvent_mask",
-    "denoisers_from",
     "RotationAverage",
     "TotalVariation",
     "Wavelet",
     "Wiener",
     "denoiser_from",
+    "denoisers_from",
     "solvent_mask",
 ]

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from cryoinv.specs import made_from, split_outside_brackets
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from cryoinv.specs import made_from, split_spec
+from cryoinv.specs import made_from, split_outside_brackets, split_spec
 
 from .bands import ResolutionBands
 from .base import Denoiser
 from .combined import Composition, RotationAverage
 from .filters import LowPass, Wiener
+from .network import NetworkDenoiser
 from .patches import Patchwise
 from .real_space import NonLocalMeans, TotalVariation, Wavelet
-from .network import NetworkDenoiser
 
 __all__ = ["DENOISERS", "denoiser_from", "denoisers_from"]
 
-DENOISERS: dict[str, type[Denoiser]] = {each.name: each for each in (LowPass, Wiener, ResolutionBands)}
-DENOISERS: dict[str, type[Denoiser]] = {
-    each.name: each
-    for each in (
-        LowPass,
-        Wiener,
-        TotalVariation,
-        Wavelet,
-        NonLocalMeans,
-        Composition,
-        RotationAverage,
-        Patchwise,
-    )
-}
-DENOISERS: dict[str, type[Denoiser]] = {each.name: each for each in (LowPass, Wiener, NetworkDenoiser)}
+_ALL: tuple[type[Denoiser], ...] = (
+    LowPass,
+    Wiener,
+    TotalVariation,
+    Wavelet,
+    NonLocalMeans,
+    Composition,
+    RotationAverage,
+    ResolutionBands,
+    Patchwise,
+    NetworkDenoiser,
+)
+DENOISERS: dict[str, type[Denoiser]] = {each.name: each for each in _ALL}
 
 
 def denoiser_from(spec: str) -> Denoiser:
@@ -40,10 +39,10 @@ def denoiser_from(spec: str) -> Denoiser:
     Parameters
     ----------
     spec : str
-        ``NAME[,key=value...]`` with a name of `DENOISERS`, or ``module:object[,key=value...]``. The values of
-        ``denoiser``, ``first`` and ``then`` are specifications of denoisers, in brackets if they have options.
         ``NAME[,key=value...]`` with a name of `DENOISERS`, ``FILE[,key=value...]`` with a ``.safetensors`` file of a
-        `NetworkDenoiser`, or ``module:object[,key=value...]``.
+        `NetworkDenoiser`, or ``module:object[,key=value...]``. The values of ``denoiser``, ``first`` and ``then`` are
+        specifications of denoisers, in brackets if they have options; that of ``denoisers`` is several, separated by
+        semicolons.
 
     Returns
     -------
@@ -61,7 +60,11 @@ def denoiser_from(spec: str) -> Denoiser:
     >>> denoiser_from("rotations,denoiser=(tv,strength=2),count=4")
     RotationAverage(denoiser=TotalVariation(strength=2), count=4)
     """
-    return made_from(spec, DENOISERS, "denoiser", Denoiser, {"denoisers": denoisers_from})
+    name, _ = split_spec(spec, "denoiser")
+    if name.endswith(".safetensors") or (name not in DENOISERS and Path(name).is_file()):
+        spec = spec.strip().replace(name, f"network,network={name}", 1)
+    parts: dict[str, Callable[[str], Any]] = dict.fromkeys(("denoiser", "first", "then"), denoiser_from)
+    return made_from(spec, DENOISERS, "denoiser", Denoiser, parts | {"denoisers": denoisers_from})
 
 
 def denoisers_from(specs: str) -> tuple[Denoiser, ...]:
@@ -88,9 +91,3 @@ def denoisers_from(specs: str) -> tuple[Denoiser, ...]:
     """
     pieces = split_outside_brackets(specs, ";", "denoisers")
     return tuple(denoiser_from(piece) for piece in pieces)
-    parts = dict.fromkeys(("denoiser", "first", "then"), denoiser_from)
-    return made_from(spec, DENOISERS, "denoiser", Denoiser, parts)
-    name, _ = split_spec(spec, "denoiser")
-    if name.endswith(".safetensors") or (name not in DENOISERS and Path(name).is_file()):
-        spec = spec.strip().replace(name, f"network,network={name}", 1)
-    return made_from(spec, DENOISERS, "denoiser", Denoiser)

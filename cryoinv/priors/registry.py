@@ -8,8 +8,13 @@ from cryoinv.specs import made_from
 from .adversarial import AdversarialRegulariser
 from .base import Prior
 from .blush import BlushStyle
+from .confidence_weighted_red import ConfidenceWeightedRED
+from .consensus import ConsensusOfDenoisers
 from .gaussian import GaussianPrior
 from .masked import MaskedGaussianPrior
+from .plug_and_play import PlugAndPlay
+from .red import RED
+from .score_matching import ScoreMatchingPrior
 from .total_variation import TotalVariationPrior
 from .wilson import WilsonPrior
 
@@ -20,30 +25,15 @@ _ALL: tuple[type[Prior], ...] = (
     MaskedGaussianPrior,
     WilsonPrior,
     TotalVariationPrior,
+    RED,
+    ConfidenceWeightedRED,
+    ScoreMatchingPrior,
+    ConsensusOfDenoisers,
+    PlugAndPlay,
     BlushStyle,
+    AdversarialRegulariser,
 )
 PRIORS: dict[str, type[Prior]] = {each.name: each for each in _ALL}
-from .confidence_weighted_red import ConfidenceWeightedRED
-from .consensus import ConsensusOfDenoisers
-from .gaussian import GaussianPrior
-from .plug_and_play import PlugAndPlay
-from .red import RED
-from .score_matching import ScoreMatchingPrior
-
-__all__ = ["PRIORS", "prior_from"]
-
-PRIORS: dict[str, type[Prior]] = {
-    each.name: each
-    for each in (
-        GaussianPrior,
-        RED,
-        ConfidenceWeightedRED,
-        ScoreMatchingPrior,
-        PlugAndPlay,
-        ConsensusOfDenoisers,
-    )
-}
-PRIORS: dict[str, type[Prior]] = {each.name: each for each in (GaussianPrior, AdversarialRegulariser)}
 
 
 def prior_from(spec: str, denoiser: Denoiser | None = None) -> Prior:
