@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from cryoinv.errors import InputError
 from cryoinv.metrics import fourier_shell_correlation
+from cryoinv.operators import soft_sphere
 from cryoinv.priors import trust_factor
 from cryoinv.spaces import centred_irfft, centred_rfft, radial_expand
 
@@ -32,6 +33,20 @@ def test_a_radial_filter_is_trusted(halves):
     assert torch.equal(trust_factor(curve(*filtered), curve(*halves)), torch.ones(N // 2 + 1, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("radius", [7, 9])
+def test_a_sphere_is_trusted_where_it_is_known_to_hold_the_particle(radius):
+    """Noise of both halves is cleared outside, and what it leaves of the signal is all of it."""
+    generator = torch.Generator().manual_seed(0)
+    signal, *noise = (torch.randn(N, N, N, generator=generator, dtype=torch.float64) for _ in range(3))
+    sphere = soft_sphere(N, radius, 2.0, dtype=torch.float64)
+    maps = [0.7 * sphere * signal + each for each in noise]
+    masked = curve(*(sphere * each for each in maps)), curve(*maps)
+    filled = float((sphere**2).mean())
+    assert float(trust_factor(*masked, filled=filled)[2:].mean()) > 0.9
+    assert float(trust_factor(*masked)[2:].mean()) < 0.8
+    assert not trust_factor(masked[0] + 0.2, masked[1], filled)[4:].any()
+
+
 def test_one_that_writes_the_same_into_both_is_not(halves):
     common = torch.randn(N, N, N, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     inflated = [half + common for half in halves]
@@ -43,7 +58,7 @@ def test_one_that_writes_the_same_into_both_is_not(halves):
 @given(st.floats(-1, 2), st.floats(0.01, 0.5))
 def test_rule(excess, allowance):
     base = torch.linspace(1, 0, 9, dtype=torch.float64)
-    found = trust_factor(base + excess, base, allowance)
+    found = trust_factor(base + excess, base, allowance=allowance)
     expected = min(max((3 * allowance - excess) / (2 * allowance), 0), 1)
     torch.testing.assert_close(found, torch.full((9,), expected, dtype=torch.float64), rtol=1e-9, atol=1e-9)
 
@@ -64,6 +79,7 @@ def test_the_zeroth_shell_and_single_shells_do_not_decide():
         ((torch.full((5,), torch.nan), torch.ones(5)), {}),
         ((torch.ones(5), torch.ones(5)), {"allowance": 0.0}),
         ((torch.ones(5), torch.ones(5)), {"window": 4}),
+        ((torch.ones(5), torch.ones(5)), {"filled": 0.0}),
     ],
 )
 def test_curves_and_options_that_do_not_suit_are_refused(curves, options):
