@@ -2,14 +2,16 @@ r"""
 What a denoiser says of the prior
 =================================
 
-A denoiser trained to return the mean of the clean maps that explain a noisy one knows the gradient of a log-prior. For
-Gaussian noise of power :math:`\nu` in every Fourier coefficient, the MMSE denoiser :math:`f(y) = E[x\,|\,y]` obeys
+A denoiser trained to return the mean of the clean maps that explain a noisy one knows the gradient of a log-prior.
+For Gaussian noise of power :math:`\nu` in every Fourier coefficient, the MMSE denoiser :math:`f(y) = E[x\,|\,y]`
+obeys
 
 .. math:: \nabla \log P_\nu(y) = \nu^{-1}\,(f(y) - y),
 
-with :math:`P_\nu` the prior smoothed by that noise (`ScoreMatchingPrior <cryoinv.priors.ScoreMatchingPrior>`; appendix A
-of Kimanius et al. 2020). Regularisation by denoising, `RED <cryoinv.priors.RED>`, puts the power of the *signal*,
-:math:`\tau^2`, in the place of :math:`\nu`. This example shows that the first is exact, and how far the second is from it.
+with :math:`P_\nu` the prior smoothed by that noise (`ScoreMatchingPrior <cryoinv.priors.ScoreMatchingPrior>`;
+appendix A of Kimanius et al. 2020). Regularisation by denoising, `RED <cryoinv.priors.RED>`, puts the power of the
+*signal*, :math:`\tau^2`, in the place of :math:`\nu`. This example shows that the first is exact, and how far the
+second is from it.
 """
 
 import matplotlib.pyplot as plt
@@ -98,8 +100,7 @@ x = statistics().space.element(data)
 ratios = []
 for level in levels:
     red, matched = (
-        prior.bind(statistics(), at(level)).gradient(x)
-        for prior in (RED(mixture), ScoreMatchingPrior(mixture, nu))
+        prior.bind(statistics(), at(level)).gradient(x) for prior in (RED(mixture), ScoreMatchingPrior(mixture, nu))
     )
     ratios.append(red.norm() / matched.norm())
 print(f"largest departure from (1 - FSC) / FSC: {np.abs(ratios - (1 - levels) / levels).max():.0e}")
@@ -108,8 +109,9 @@ print(f"largest departure from (1 - FSC) / FSC: {np.abs(ratios - (1 - levels) / 
 # Where iterations come to rest
 # -----------------------------
 # Take a Gaussian signal, of which the Wiener filter is the MMSE denoiser: the estimate of largest posterior
-# probability is FSC times B/K. Repeated to the end, RED keeps more of B/K, :math:`\mathrm{FSC}/(\mathrm{FSC} + (1 -
-# \mathrm{FSC})^2)`. A single step, as in eq. 17, keeps :math:`\mathrm{FSC}\,(2 - \mathrm{FSC})`, more than that.
+# probability is FSC times B/K. Repeated to the end, RED keeps more of B/K,
+# :math:`\mathrm{FSC}/(\mathrm{FSC} + (1 - \mathrm{FSC})^2)`. A single step, as in eq. 17, keeps
+# :math:`\mathrm{FSC}\,(2 - \mathrm{FSC})`, more than that.
 # The smoothed prior knows the signal through noise alone and keeps :math:`1/(2 - \mathrm{FSC})`, at least half,
 # even where there is no signal at all. All of it tends to B/K itself where the data are good.
 

@@ -22,8 +22,10 @@ __all__ = ["ScoreMatchingPrior"]
 class ScoreMatchingPrior(Prior):
     r"""Score matching by denoising, :math:`\nabla\log P_\nu(x) = \nu^{-1}(f(x) - x)` (eq. 36).
 
-    That is exact for the prior smoothed by Gaussian noise of power ν, if f is the MMSE denoiser for that noise. RED has
-    :math:`\tau^{-2}` in the place of :math:`\nu^{-1}`, which is the same only where the FSC is 1/2.
+    That is exact for the prior smoothed by Gaussian noise of power ν, if f is the MMSE denoiser for that noise. RED
+    has :math:`\tau^{-2}` in the place of :math:`\nu^{-1}`, which is the same only where the FSC is 1/2. The
+    smoothed prior knows the signal through noise alone: with ν that of the data, an M-step under it keeps at least
+    half of B/K, noise and all, in every shell. A smaller ν, with a denoiser for it, is closer to the prior itself.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from cryoinv.errors import InputError
 from cryoinv.metrics import fourier_shell_correlation
+from cryoinv.operators import soft_sphere
 from cryoinv.priors import trust_factor
 from cryoinv.spaces import centred_irfft, centred_rfft, radial_expand
 
@@ -30,6 +31,18 @@ def test_a_radial_filter_is_trusted(halves):
     falling = radial_expand(torch.linspace(1, 0.01, N // 2 + 1, dtype=torch.float64), N)
     filtered = [centred_irfft(falling * centred_rfft(half), N) for half in halves]
     assert torch.equal(trust_factor(curve(*filtered), curve(*halves)), torch.ones(N // 2 + 1, dtype=torch.float64))
+
+
+def test_a_sphere_is_trusted_where_both_curves_have_it():
+    """A mask clears the noise outside by right, which the guard sees only if it compares like with like."""
+    generator = torch.Generator().manual_seed(0)
+    signal, *noise = (torch.randn(N, N, N, generator=generator, dtype=torch.float64) for _ in range(3))
+    sphere = soft_sphere(N, 8, 2.0, dtype=torch.float64)
+    maps = [0.7 * sphere * signal + each for each in noise]
+    falling = radial_expand(torch.linspace(1, 0.5, N // 2 + 1, dtype=torch.float64), N)
+    denoised = curve(*(sphere * centred_irfft(falling * centred_rfft(each), N) for each in maps))
+    assert float(trust_factor(denoised, curve(*(sphere * each for each in maps)))[2:].min()) > 0.99
+    assert float(trust_factor(denoised, curve(*maps))[2:].mean()) < 0.8
 
 
 def test_one_that_writes_the_same_into_both_is_not(halves):
