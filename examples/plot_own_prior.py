@@ -2,22 +2,15 @@ r"""
 A prior of your own
 ===================
 
-Priors and M-steps are objects. This example writes one of each, outside the library, and hands them to
-`cryoinv.solvers.expectation_maximisation` in place of the built-in ones.
-
-The prior says that voxels are independent, with a large variance in the particle's sphere and a small one in the
-solvent around it:
-
-.. math:: -\log P(x) = \tfrac12 \sum_r u_r^2 / v_r, \qquad u = F^* x,
-
-with :math:`F^*` the inverse transform. That is diagonal in real space, not in Fourier space, so the closed-form
-M-step :math:`B/(K + \tau^{-2})` cannot take it. Its proximal map is simple, however, and so is that of the data term:
-alternating between the two (ADMM) solves the M-step.
+Priors, M-steps and solvers are objects. A prior written outside the library goes wherever a built-in one goes: here
+into `cryoinv.solvers.expectation_maximisation`, as it would into `cryoinv.refinement.refine`, and by the name of its
+module into the command line.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from own_prior import SparsePrior
 
 from cryoinv.errors import InputError
 from cryoinv.geometry import SO3Grid
@@ -25,80 +18,33 @@ from cryoinv.io import ParticleStack
 from cryoinv.likelihood import ExhaustiveSearch, FourierImages, MarginalLikelihood
 from cryoinv.metrics import fourier_shell_correlation, resolution_at
 from cryoinv.noise import RadialGaussianNoise
-from cryoinv.operators import TorchOperator, soft_sphere
-from cryoinv.priors import BoundPrior, GaussianPrior, Prior, PriorContext
+from cryoinv.operators import soft_sphere
+from cryoinv.priors import GaussianPrior, PriorContext
 from cryoinv.simulation import demo_structure, low_pass, potential_map, simulate_particles
-from cryoinv.solvers import ClosedForm, MStep, expectation_maximisation
-from cryoinv.spaces import centred_irfft, centred_rfft
+from cryoinv.solvers import ADMM, ClosedForm, expectation_maximisation
 
 # %%
 # The prior
 # ---------
-# A prior declares what it offers, here a proximal map, and `~cryoinv.priors.Prior.bind` makes the functional on the
-# space of one half's statistics. That space is a half-spectrum; with trilinear interpolation it is padded, and
-# ``statistics.box`` is its size. Its transform is orthonormal, so the proximal map of a functional of
-# :math:`F^* x` is exact when applied between the two transforms.
-
-
-class VoxelwiseProduct(TorchOperator):
-    def __init__(self, space, factor):
-        super().__init__(space, space)
-        self.factor = factor
-
-    def apply(self, x):
-        return centred_rfft(self.factor * centred_irfft(x, self.domain.n))
-
-
-class BoundSpherePrior(BoundPrior):
-    def __init__(self, space, variance):
-        super().__init__(space)
-        self.variance = variance
-
-    def proximal(self, step):
-        return VoxelwiseProduct(self.domain, 1 / (1 + step / self.variance))
-
-
-class SpherePrior(Prior):
-    has_proximal = True
-
-    def __init__(self, inside, outside):
-        self.inside, self.outside = inside, outside  # standard deviations of a voxel
-
-    def bind(self, statistics, context):
-        radius = context.particle_radius / context.pixel_size
-        sphere = soft_sphere(statistics.box, radius, device=statistics.data.device)
-        return BoundSpherePrior(statistics.space, self.outside**2 + self.inside**2 * sphere)
-
-
-# %%
-# The M-step
-# ----------
-# An M-step minimises :math:`\tfrac12\langle x, Kx\rangle - \langle B, x\rangle - \log P(x)`. It declares what it needs.
-
-
-class ADMM(MStep):
-    needs = ("proximal",)
-
-    def __init__(self, iterations=20):
-        self.iterations = iterations
-
-    def __call__(self, statistics, prior, callback=None):
-        B, K, space = statistics.data, statistics.curvature(), statistics.space
-        rho = float(statistics.shell_mean(K).mean())
-        proximal = prior.proximal(1 / rho)
-        z = u = torch.zeros_like(B)
-        for _ in range(self.iterations):
-            x = (B + rho * (z - u)) / (K + rho)
-            z = proximal(space.element(x + u)).data
-            u = u + x - z
-        return z
-
-
-# %%
-# A prior and an M-step that do not fit are refused when they are put together, and the message names both.
+# Most of the box is empty: a Laplace prior on voxels, :math:`-\log P = \sum_r |u_r| / b`, says so, and its proximal map
+# is soft thresholding. All of it is in the file ``own_prior.py``:
+#
+# .. literalinclude:: ../../examples/own_prior.py
+#    :lines: 3-
+#
+# `~cryoinv.priors.VolumePrior` takes care of the space of the statistics, a padded half-spectrum: a prior on real maps
+# has a ``value``, of which the gradient is automatic, or a ``proximal_map``, or both. Lines such as
+#
+# .. code-block:: text
+#
+#    cryoinv refine particles.star --reference reference.mrc --output refined --prior own_prior:SparsePrior,strength=2
+#
+# use it from the folder it is in.
+#
+# An M-step says what it needs. One that does not suit the prior is refused, and the message names both.
 
 try:
-    ClosedForm().check(SpherePrior(1.0, 0.1))
+    ClosedForm().check(SparsePrior())
 except InputError as error:
     print(error)
 
@@ -126,7 +72,7 @@ mask = soft_sphere(n, radius / pixel_size, dtype=torch.float32)
 # %%
 # To make the comparison hard to beat, the Gaussian prior is told the true power spectrum,
 # :math:`\tau^2 = \langle |x|^2 \rangle` of every shell, which a real refinement estimates from its half-maps. Every
-# reference is masked by the sphere, with either prior. The prior of the sphere is told two numbers.
+# reference is masked by the sphere, with either prior. The sparse prior is told nothing.
 
 
 def context(statistics, iteration):
@@ -138,10 +84,9 @@ def masked(volume):
     return volume * mask
 
 
-inside = float(start[mask > 0.5].std())
 priors = {
     "Gaussian prior": (GaussianPrior(), ClosedForm()),
-    "sphere prior": (SpherePrior(inside, inside / 20), ADMM()),
+    "sparse prior": (SparsePrior(), ADMM(iterations=10)),
 }
 maps = {
     name: expectation_maximisation(
