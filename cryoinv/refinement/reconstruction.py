@@ -66,6 +66,7 @@ def reconstruct(
     seed: int = 0,
     allow_duplicates: bool = False,
     callback: Callable[[int], None] | None = None,
+    particle_diameter: float | None = None,
 ) -> Reconstruction:
     r"""Map of particles at known poses, :math:`x = B/K`, or the M-step's under a prior.
 
@@ -95,6 +96,8 @@ def reconstruct(
         Take particles that are the same image, as in a symmetry-expanded set; they are in the same half.
     callback : callable, optional
         Called with the number of particles finished since the last call.
+    particle_diameter : float, optional
+        Å, of the sphere that priors are told holds the particle; the box by default.
 
     Returns
     -------
@@ -128,11 +131,13 @@ def reconstruct(
     half_maps = (first.to_volume(first.unregularised()), second.to_volume(second.unregularised()))
     fsc = fourier_shell_correlation(*half_maps)
     joined = first + second
-    volume = joined.to_volume(joined.unregularised()) if estimator is None else _solve(joined, fsc, estimator)
+    volume = joined.to_volume(joined.unregularised()) if estimator is None else _solve(joined, fsc, estimator, particle_diameter)
     return Reconstruction(volume, half_maps, fsc, particles.pixel_size)
 
 
-def _solve(joined: SufficientStatistics, fsc: torch.Tensor, estimator: MapEstimator) -> torch.Tensor:
+def _solve(
+    joined: SufficientStatistics, fsc: torch.Tensor, estimator: MapEstimator, diameter: float | None
+) -> torch.Tensor:
     both = 2 * fsc.clamp(min=0) / (1 + fsc.clamp(min=0))
     n, pixel_size = joined.n, joined.pixel_size
     context = PriorContext(
@@ -141,7 +146,7 @@ def _solve(joined: SufficientStatistics, fsc: torch.Tensor, estimator: MapEstima
         both,
         tau2_from_fsc(both, joined),
         resolution_of(fsc, n, pixel_size).angstrom,
-        n * pixel_size / 2,
+        (n * pixel_size if diameter is None else diameter) / 2,
     )
     volume = estimator(joined, context)
     check_grey_scale(volume, joined.to_volume(joined.unregularised()), both, estimator.prior)
