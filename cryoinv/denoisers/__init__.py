@@ -7,6 +7,7 @@ from .filters import LowPass, Wiener
 from .patches import Patchwise
 from .real_space import NonLocalMeans, TotalVariation, Wavelet
 from .registry import DENOISERS, denoiser_from
+from .solvent import SolventFlattening
 from .solvent_mask import solvent_mask
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Patchwise",
     "PriorContext",
     "RotationAverage",
+    "SolventFlattening",
     "TotalVariation",
     "Wavelet",
     "Wiener",

@@ -9,6 +9,7 @@ from .combined import Composition, RotationAverage
 from .filters import LowPass, Wiener
 from .patches import Patchwise
 from .real_space import NonLocalMeans, TotalVariation, Wavelet
+from .solvent import SolventFlattening
 
 __all__ = ["DENOISERS", "denoiser_from"]
 
@@ -20,6 +21,7 @@ DENOISERS: dict[str, type[Denoiser]] = {
         TotalVariation,
         Wavelet,
         NonLocalMeans,
+        SolventFlattening,
         Composition,
         RotationAverage,
         Patchwise,
