@@ -6,21 +6,18 @@ package, or of one given; the denoisers meet the first, and the FSC of the two. 
     python benchmarks/denoiser_checks.py [--box 48] [--particles 1000] [--snr 0.05] [--seed 0] [--json]
 """
 
-import argparse
-import json
-import time
 
 import numpy as np
 import torch
 
-from cryoinv.denoisers import DENOISERS, PriorContext, denoiser_from
-from cryoinv.io import OpticsGroup, ParticleStack, read_structure
+from cryoinv.denoisers import PriorContext
+from cryoinv.io import OpticsGroup, ParticleStack
 from cryoinv.likelihood import FourierImages, known_pose_statistics
-from cryoinv.metrics import check_denoiser, fourier_shell_correlation, resolution_at
+from cryoinv.metrics import fourier_shell_correlation, resolution_at
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators import TrilinearInterpolation
-from cryoinv.simulation import CtfDistribution, demo_structure, model_diameter, potential_map, simulate_particles
-from cryoinv.spaces import VolumeSpace, radial_mean, centred_rfft
+from cryoinv.simulation import CtfDistribution, model_diameter, potential_map, simulate_particles
+from cryoinv.spaces import centred_rfft, radial_mean
 
 # What a denoiser made of others is shown with; any other name stands for its defaults.
 MADE_OF_OTHERS = {

@@ -204,12 +204,12 @@ class Wavelet(_RealSpace):
 class NonLocalMeans(_RealSpace):
     r"""Non-local means of the Wiener-filtered map: voxels averaged with those whose neighbourhoods look alike.
 
-    .. math:: f(u)_r = \frac{\sum_s w_{rs} u_s}{\sum_s w_{rs}}, \qquad
-              w_{rs} = \exp\bigl(-\max(d_{rs}^2 - 2\sigma^2, 0) / h^2\bigr),
+    .. math:: f(u)_r = \frac{\sum_s w_{rs} u_s}{\sum_s w_{rs}}, \qquad w_{rs} = \exp(-\max(D_{rs}, 0) / h^2), \qquad
+              D_{rs} = \frac{1}{p^3} \sum_t \bigl((u_{r+t} - u_{s+t})^2 - 2\sigma^2\bigr),
 
-    with :math:`d_{rs}^2` the mean square difference of the patches about r and s, :math:`h = 0.8\,\sigma` and σ the
-    `noise_level` times `strength`; scikit-image's fast mode. The denoiser is equivariant to scale and, but for the
-    filter, to offset.
+    with p the `patch`, :math:`h = 0.8\,\sigma` and σ the `noise_level` times `strength`. In scikit-image's fast mode,
+    which is used, t runs over :math:`(p - 1)^3` voxels, half a voxel off the centre, and weights below :math:`e^{-5}`
+    are dropped. The denoiser is equivariant to scale and, but for the filter, to offset.
 
     Parameters
     ----------
