@@ -412,8 +412,12 @@ def _probes(x: Tensor, count: int, seed: int) -> Iterator[Tensor]:
 
 
 def _is_differentiable(apply: Callable[[Tensor], Tensor], x: Tensor) -> bool:
-    with torch.enable_grad():
-        return apply(x.detach().requires_grad_()).requires_grad
+    """Whether the result hangs on x in torch's graph; code that takes the array of a tensor refuses one that does."""
+    try:
+        with torch.enable_grad():
+            return apply(x.detach().requires_grad_()).requires_grad
+    except RuntimeError:  # what else is wrong with f, its plain call tells
+        return False
 
 
 def _forward_derivative(apply: Callable[[Tensor], Tensor], x: Tensor, v: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from .denoiser_cases import problem
 
 
 class Times(Denoiser):
-    """Multiplies by a ramp along z, or adds to it: whatever the order is, it shows."""
+    """Multiplies and adds: whatever the order is, it shows."""
 
     def __init__(self, factor=1.0, shift=0.0):
         self.factor, self.shift = factor, shift
@@ -102,7 +102,9 @@ def test_bad_specifications_are_refused_by_name(spec, said):
         denoiser_from(spec)
 
 
-@pytest.mark.parametrize("make", [lambda x: Composition(x, Wiener()), lambda x: Composition(Wiener(), x), RotationAverage])
+@pytest.mark.parametrize(
+    "make", [lambda x: Composition(x, Wiener()), lambda x: Composition(Wiener(), x), RotationAverage]
+)
 def test_what_is_no_denoiser_is_refused(make):
     with pytest.raises(InputError, match="found a str"):
         make("wiener")

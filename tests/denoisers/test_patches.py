@@ -1,5 +1,6 @@
 """Denoising tile by tile."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -48,7 +49,7 @@ def test_weights_sum_to_one_and_are_positive(n, tile, share):
         assert 0 <= start <= n - tile and len(weight) == tile and bool((weight > 0).all())
         total[start : start + tile] += weight
     assert float((total - 1).abs().max()) < 1e-14
-    shared = [a + tile - b for (a, _), (b, _) in zip(windows, windows[1:], strict=False)]
+    shared = [a + tile - b for (a, _), (b, _) in itertools.pairwise(windows)]
     assert min(shared, default=overlap) >= overlap
 
 

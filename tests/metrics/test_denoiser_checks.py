@@ -103,8 +103,10 @@ class TestWhatIsNotSymmetric:
         exact = np.linalg.norm(matrix - matrix.T) / np.linalg.norm(matrix)
         assert found == pytest.approx(exact, rel=0.12, abs=1e-7)
 
-    def test_a_denoiser_without_derivative_is_measured_all_the_same(self):
-        f = through_numpy(lambda x: x.roll(1, 0))
+    @pytest.mark.parametrize(
+        "f", [through_numpy(lambda x: x.roll(1, 0)), lambda x: torch.from_numpy(np.roll(x.numpy(), 1, 0))]
+    )
+    def test_a_denoiser_without_derivative_is_measured_all_the_same(self, f):
         assert math.isnan(derivative_error(f, noise(8)))
         assert jacobian_asymmetry(f, noise(8), probes=30) == pytest.approx(2**0.5, rel=0.15)
 
