@@ -8,9 +8,9 @@ import pywt
 import torch
 
 from cryoinv.denoisers import NonLocalMeans, PriorContext, TotalVariation, Wavelet, Wiener
-from cryoinv.denoisers.real_space import noise_level
+from cryoinv.denoisers.real_space import _CUT, _CUT_VARIANCE, noise_level
 from cryoinv.errors import InputError
-from cryoinv.metrics import offset_error
+from cryoinv.metrics import jacobian_asymmetry, offset_error
 
 from .denoiser_cases import problem
 
@@ -32,6 +32,30 @@ def test_noise_level_is_that_outside_the_particle(n):
     filled = replace(context, particle_radius=0.5 * n * 3.0)
     x[radius > n / 2] /= 50.0
     assert noise_level(x, filled) == pytest.approx(2.0, rel=0.05)  # from the corners
+
+
+def test_noise_level_resists_outliers_and_no_voxel_decides_it():
+    context, x = PriorContext.nominal(24, 3.0, 12.0), 2 * noise(24)
+    whole = noise_level(x, context)
+    soiled = x.clone()
+    soiled.view(-1)[::100] += 1000.0
+    assert noise_level(soiled, context) == pytest.approx(whole, rel=0.1)
+    step = 1e-4  # the norm of the derivative along white noise, which is 1 for the median's one voxel
+    changes = [noise_level(x + step * noise(24, seed), context) - whole for seed in range(1, 9)]
+    assert np.sqrt(np.mean(np.square(changes))) / step < 0.15
+
+
+def test_part_of_the_variance_below_the_cut():
+    z = np.linspace(-8, 8, 200001)
+    density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    assert np.trapezoid(np.minimum(z**2, _CUT**2) * density, z) == pytest.approx(_CUT_VARIANCE, abs=1e-5)
+
+
+@pytest.mark.parametrize(("make", "bar"), [(TotalVariation, 0.15), (Wavelet, 0.15)])
+def test_jacobian_is_nearly_symmetric(make, bar):
+    _, noisy, context = problem(16)
+    f = make()
+    assert jacobian_asymmetry(lambda x: f.denoise(x, context), noisy, automatic=False) < bar
 
 
 @pytest.mark.parametrize("make", ALL)
