@@ -9,7 +9,12 @@ from .mixture import GaussianMixture
 from .network import NetworkDenoiser
 from .patches import Patchwise
 from .real_space import NonLocalMeans, TotalVariation, Wavelet
+<<<<<<< HEAD
 from .registry import DENOISERS, denoiser_from, denoisers_from
+=======
+from .registry import DENOISERS, denoiser_from
+from .solvent import SolventFlattening
+>>>>>>> denoisers
 from .solvent_mask import solvent_mask
 
 __all__ = [
@@ -25,6 +30,7 @@ __all__ = [
     "PriorContext",
     "ResolutionBands",
     "RotationAverage",
+    "SolventFlattening",
     "TotalVariation",
     "Wavelet",
     "Wiener",

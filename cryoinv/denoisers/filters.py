@@ -92,8 +92,7 @@ class Wiener(Denoiser):
 
     def denoise(self, volume: torch.Tensor, context: PriorContext) -> torch.Tensor:
         """Multiply every shell by its FSC."""
-        filtered = radial_expand(self.transfer(context).to(volume.device, volume.dtype), context.n, outside=0.0)
-        return centred_irfft(filtered * centred_rfft(volume), context.n)
+        return radial_filter(volume, self.transfer(context))
 
     def transfer(self, context: PriorContext) -> torch.Tensor:
         """Factor of every shell, shape (n//2+1,)."""
@@ -101,3 +100,10 @@ class Wiener(Denoiser):
         # The zeroth shell is one coefficient, whose FSC is noise.
         fsc = torch.cat([fsc[1:2], fsc[1:]])
         return fsc * ((fsc < self.cutoff).cumsum(0) == 0)
+
+
+def radial_filter(volume: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """Volume (n, n, n) whose shells are multiplied by `factors` (n//2+1,), and zero beyond the last of them."""
+    n = len(volume)
+    transfer = radial_expand(factors.to(volume.device, volume.dtype), n, outside=0.0)
+    return centred_irfft(transfer * centred_rfft(volume), n)

@@ -1,4 +1,4 @@
-"""Denoisers of image processing on the Wiener-filtered map: total variation, wavelets, non-local means."""
+"""Denoisers of image processing between two halves of a Wiener filter: total variation, wavelets, non-local means."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from cryoinv.errors import InputError
 
 from .base import Denoiser
-from .filters import Wiener
+from .filters import Wiener, radial_filter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,13 +21,20 @@ if TYPE_CHECKING:
 __all__ = ["NonLocalMeans", "TotalVariation", "Wavelet", "noise_level"]
 
 _LEAST_PART = 0.01  # of the box: with fewer voxels between particle and box, the corners tell the noise
+_CUT = 2.5  # standard deviations
+_CUT_VARIANCE = 0.97757  # of a standard normal variable whose absolute value is cut off there
 
 
 def noise_level(volume: torch.Tensor, context: PriorContext) -> float:
-    r"""Standard deviation of the noise, :math:`1.4826\,\mathrm{median}|x - \mathrm{median}\,x|` outside the particle.
+    r"""Standard deviation of the noise: that outside the particle, with what is beyond 2.5 deviations cut off there.
 
-    It is taken over the voxels between the particle's sphere and the sphere that the box holds, whatever else is in
-    the corners; over the corners where the particle fills the box. It is zero in a map that is masked there.
+    .. math:: \sigma^2 = \mathrm{mean}\,\min\bigl((x - m)^2, (2.5\,s)^2\bigr) / 0.978, \qquad
+              m = \mathrm{median}\,x, \quad s = 1.4826\,\mathrm{median}|x - m|,
+
+    over the voxels between the particle's sphere and the sphere that the box holds, whatever else is in the corners;
+    over the corners where the particle fills the box. Gaussian noise has its own σ. The median absolute deviation s
+    would do as well, but for its derivative: it hangs on one voxel alone, which makes the Jacobian of a denoiser that
+    goes by it far from symmetric. A map that was masked tells nothing of its noise.
 
     Parameters
     ----------
@@ -39,6 +46,10 @@ def noise_level(volume: torch.Tensor, context: PriorContext) -> float:
     Returns
     -------
     float
+
+    References
+    ----------
+    P. J. Huber, Robust Statistics, Wiley 1981, chapter 5.
 
     Examples
     --------
@@ -54,14 +65,17 @@ def noise_level(volume: torch.Tensor, context: PriorContext) -> float:
     if outside.sum() < _LEAST_PART * n**3:
         outside = radius > n / 2
     values = volume.detach()[outside].double()
-    return 1.4826 * float((values - values.median()).abs().median())
+    apart = (values - values.median()).square()
+    cut = (_CUT * 1.4826) ** 2 * apart.median()
+    return float((apart.clamp(max=float(cut)).mean() / _CUT_VARIANCE).sqrt())
 
 
 class _RealSpace(Denoiser):
-    """What the three share: Wiener filter, one global scale, noise level, a step in real space on the CPU.
+    r"""What the three share: :math:`f(x) = W^{1/2} g(W^{1/2} x)` with the Wiener filter W and a step g on the CPU.
 
-    The filter comes first, as the noise of a map is strongest where its signal is weakest, and the methods take
-    noise for white. What it leaves is correlated between neighbours: none of them is the optimum it is for white noise.
+    The filter comes first, as the noise of a map is strongest where its signal is weakest, and g takes noise for white.
+    What the filter leaves is correlated between neighbours: no g is the optimum that it is for white noise. Half of the
+    filter comes afterwards, so that f has a symmetric Jacobian where g has.
     """
 
     needs_whole_box = True
@@ -72,17 +86,15 @@ class _RealSpace(Denoiser):
         self.strength, self.filter = strength, Wiener(cutoff)
 
     def denoise(self, volume: torch.Tensor, context: PriorContext) -> torch.Tensor:
-        """Smooth the Wiener-filtered map by `strength` times its noise level; a result without derivative."""
-        filtered = self.filter.denoise(volume, context).detach()
+        """Smooth between the halves of the filter by `strength` times the noise level; there is no derivative."""
+        half = self.filter.transfer(context).sqrt()
+        filtered = radial_filter(volume.detach(), half)
         scale = float(filtered.double().std())
-        if scale == 0:
-            return filtered
-        unit = filtered / scale
-        sigma = self.strength * noise_level(unit, context)
-        if sigma == 0:
-            return filtered
-        smoothed = self.smooth(unit.cpu().numpy(), sigma)
-        return scale * torch.from_numpy(np.ascontiguousarray(smoothed)).to(volume)
+        sigma = self.strength * noise_level(filtered, context) / scale if scale > 0 else 0.0
+        if sigma > 0:
+            smoothed = self.smooth((filtered / scale).cpu().numpy(), sigma)
+            filtered = scale * torch.from_numpy(np.ascontiguousarray(smoothed)).to(volume)
+        return radial_filter(filtered, half)
 
     def smooth(self, volume: NDArray[np.floating], sigma: float) -> NDArray[np.floating]:
         """Smooth a volume of unit variance, given the standard deviation of what is to go."""
@@ -90,16 +102,16 @@ class _RealSpace(Denoiser):
 
 
 class TotalVariation(_RealSpace):
-    r"""Total variation of the Wiener-filtered map u, :math:`\arg\min_x \tfrac12\|x - u\|^2 + w \sum_r |\nabla x|_r`.
+    r"""Total variation, :math:`f(x) = W^{1/2} \arg\min_v \tfrac12\|v - u\|^2 + w \sum_r |\nabla v|_r`.
 
-    The weight is :math:`w = \text{strength}\cdot\sigma`, with the `noise_level` σ of u. Chambolle's algorithm of
-    scikit-image runs a fixed number of iterations. The denoiser is equivariant to scale and, but for the filter, to
-    offset.
+    Here :math:`u = W^{1/2} x` with the `Wiener` filter W, and :math:`w = \text{strength}\cdot\sigma` with the
+    `noise_level` σ of u. Chambolle's algorithm of scikit-image runs a fixed number of iterations. The denoiser is
+    equivariant to scale and, but for the filter, to offset; its Jacobian is nearly symmetric.
 
     Parameters
     ----------
     strength : float
-        Weight in units of the noise level; 0 leaves u as it is.
+        Weight in units of the noise level; 0 leaves the Wiener filter alone.
     cutoff : float
         Of the `Wiener` filter.
     iterations : int
@@ -125,7 +137,7 @@ class TotalVariation(_RealSpace):
 
     name = "tv"
 
-    def __init__(self, strength: float = 1.0, cutoff: float = 0.05, iterations: int = 50):
+    def __init__(self, strength: float = 0.7, cutoff: float = 0.05, iterations: int = 50):
         super().__init__(strength, cutoff)
         if iterations < 1:
             raise InputError(f"found {iterations} iterations, expected at least 1")
@@ -140,17 +152,17 @@ class TotalVariation(_RealSpace):
 
 
 class Wavelet(_RealSpace):
-    r"""Soft thresholds on the wavelet coefficients of the Wiener-filtered map, by BayesShrink.
+    r"""Wavelet coefficients thresholded softly by BayesShrink, :math:`f(x) = W^{1/2} g(W^{1/2} x)`.
 
-    A band of coefficients of standard deviation :math:`\sigma_y` is thresholded at
+    W is the `Wiener` filter. A band of coefficients of standard deviation :math:`\sigma_y` is thresholded at
     :math:`\sigma^2 / \sqrt{\sigma_y^2 - \sigma^2}`, with σ the `noise_level` times `strength`; the coarsest band is
     left as it is. The result is the mean over shifted grids, as one grid would leave its marks. The denoiser is
-    equivariant to scale and, but for the filter, to offset.
+    equivariant to scale and, but for the filter, to offset; its Jacobian is nearly symmetric.
 
     Parameters
     ----------
     strength : float
-        Factor of the noise level; 0 leaves the filtered map as it is.
+        Factor of the noise level; 0 leaves the Wiener filter alone.
     cutoff : float
         Of the `Wiener` filter.
     wavelet : str
@@ -202,19 +214,23 @@ class Wavelet(_RealSpace):
 
 
 class NonLocalMeans(_RealSpace):
-    r"""Non-local means of the Wiener-filtered map: voxels averaged with those whose neighbourhoods look alike.
+    r"""Non-local means: voxels averaged with those in like surroundings, :math:`f(x) = W^{1/2} g(W^{1/2} x)`.
 
-    .. math:: f(u)_r = \frac{\sum_s w_{rs} u_s}{\sum_s w_{rs}}, \qquad
-              w_{rs} = \exp\bigl(-\max(d_{rs}^2 - 2\sigma^2, 0) / h^2\bigr),
+    W is the `Wiener` filter and
 
-    with :math:`d_{rs}^2` the mean square difference of the patches about r and s, :math:`h = 0.8\,\sigma` and σ the
-    `noise_level` times `strength`; scikit-image's fast mode. The denoiser is equivariant to scale and, but for the
-    filter, to offset.
+    .. math:: g(u)_r = \frac{\sum_s w_{rs} u_s}{\sum_s w_{rs}}, \qquad w_{rs} = \exp(-\max(D_{rs}, 0) / h^2),
+
+    .. math:: D_{rs} = \frac{1}{p^3} \sum_t \bigl((u_{r+t} - u_{s+t})^2 - 2\sigma^2\bigr),
+
+    with p the `patch`, :math:`h = 0.8\,\sigma` and σ the `noise_level` of u times `strength`. In scikit-image's fast
+    mode, which is used, t runs over :math:`(p - 1)^3` voxels, half a voxel off the centre, and weights below
+    :math:`e^{-5}` are dropped. The denoiser is equivariant to scale and, but for the filter, to offset. Its Jacobian is
+    not symmetric, as every voxel has a sum of weights of its own.
 
     Parameters
     ----------
     strength : float
-        Factor of the noise level; 0 leaves the filtered map as it is.
+        Factor of the noise level; 0 leaves the Wiener filter alone.
     cutoff : float
         Of the `Wiener` filter.
     patch : int

@@ -15,9 +15,11 @@ from .filters import LowPass, Wiener
 from .network import NetworkDenoiser
 from .patches import Patchwise
 from .real_space import NonLocalMeans, TotalVariation, Wavelet
+from .solvent import SolventFlattening
 
 __all__ = ["DENOISERS", "denoiser_from", "denoisers_from"]
 
+<<<<<<< HEAD
 _ALL: tuple[type[Denoiser], ...] = (
     LowPass,
     Wiener,
@@ -31,6 +33,22 @@ _ALL: tuple[type[Denoiser], ...] = (
     NetworkDenoiser,
 )
 DENOISERS: dict[str, type[Denoiser]] = {each.name: each for each in _ALL}
+=======
+DENOISERS: dict[str, type[Denoiser]] = {
+    each.name: each
+    for each in (
+        LowPass,
+        Wiener,
+        TotalVariation,
+        Wavelet,
+        NonLocalMeans,
+        SolventFlattening,
+        Composition,
+        RotationAverage,
+        Patchwise,
+    )
+}
+>>>>>>> denoisers
 
 
 def denoiser_from(spec: str) -> Denoiser:

@@ -1,7 +1,7 @@
 """What a denoiser is assumed to be by the priors that use it, measured: each function gives one number.
 
-A denoiser is anything with ``apply(tensor)``, such as a bound denoiser of `cryoinv.denoisers`, or a callable on tensors.
-Nothing is asked of it beside its values; where torch can differentiate it, derivatives are exact.
+A denoiser is anything with ``apply(tensor)``, such as a bound denoiser of `cryoinv.denoisers`, or a callable on
+tensors. Nothing is asked of it beside its values; where torch can differentiate it, derivatives are exact.
 """
 
 from __future__ import annotations
@@ -42,14 +42,15 @@ _GENERATORS = (
 def jacobian_asymmetry(
     f: Any, x: Tensor, probes: int = 8, seed: int = 0, automatic: bool | None = None
 ) -> float:
-    r"""Asymmetry of the Jacobian at x, :math:`\|J - J^T\|_F / \|J\|_F`: 0 symmetric, √2 unrelated, 2 antisymmetric.
+    r"""Asymmetry of the Jacobian at x, :math:`\|J - J^T\|_F / \|J\|_F`: 0 symmetric, 2 antisymmetric.
 
     RED takes :math:`x - f(x)` for the gradient of a function, which it is only where the Jacobian is symmetric; else
     the iteration minimises nothing, though it may converge.
 
-    The Frobenius norms are estimated by white Gaussian probes v: from :math:`\|Jv - J^Tv\|^2` and :math:`\|Jv\|^2` where
-    torch can differentiate f; else from :math:`(v_i^T J v_j - v_j^T J v_i)^2` by central differences, whose
-    expectation is the same but whose relative spread with m probes is about 1/m.
+    Operators whose transpose has nothing to do with them have √2. The Frobenius norms are estimated by white Gaussian
+    probes v: from :math:`\|Jv - J^Tv\|^2` and :math:`\|Jv\|^2` where torch can differentiate f; else from
+    :math:`(v_i^T J v_j - v_j^T J v_i)^2` by central differences, of the same expectation, with a relative spread of
+    about 1/m for m probes.
 
     Parameters
     ----------
@@ -374,7 +375,7 @@ def mmse_consistency(estimate: Tensor, clean: Tensor, bands: int = 4) -> MmseCon
     (((0, 2), (3, 4)), [2.0, 2.0])
     """
     if estimate.shape != clean.shape or len(set(estimate.shape[-3:])) != 1:
-        raise InputError(f"found estimates {tuple(estimate.shape)} and truths {tuple(clean.shape)}, expected equal cubes")
+        raise InputError(f"found shapes {tuple(estimate.shape)} and {tuple(clean.shape)}, expected cubes of one size")
     n = estimate.shape[-1]
     if not 1 <= bands <= n // 2:
         raise InputError(f"found {bands} bands, expected 1 to {n // 2}")
@@ -411,8 +412,12 @@ def _probes(x: Tensor, count: int, seed: int) -> Iterator[Tensor]:
 
 
 def _is_differentiable(apply: Callable[[Tensor], Tensor], x: Tensor) -> bool:
-    with torch.enable_grad():
-        return apply(x.detach().requires_grad_()).requires_grad
+    """Whether the result hangs on x in torch's graph; code that takes the array of a tensor refuses one that does."""
+    try:
+        with torch.enable_grad():
+            return apply(x.detach().requires_grad_()).requires_grad
+    except RuntimeError:  # what else is wrong with f, its plain call tells
+        return False
 
 
 def _forward_derivative(apply: Callable[[Tensor], Tensor], x: Tensor, v: Tensor) -> Tensor:
