@@ -84,7 +84,7 @@ class WilsonPrior(Prior):
             raise InputError(
                 f"the Wilson prior has wilson_from {wilson_from:g} Å, b_factor {b_factor}, default_b_factor "
                 f"{default_b_factor:g}, largest_b_factor {largest_b_factor:g} Å² and trust {trust:g}, expected a "
-                "positive resolution, B-factors that are not negative, the default no larger than the largest, trust in (0, 1)"
+                "positive resolution, no negative B-factors, the default no larger than the largest, trust in (0, 1)"
             )
         self.wilson_from, self.b_factor, self.trust, self.masked = wilson_from, b_factor, trust, masked
         self.default_b_factor, self.largest_b_factor = default_b_factor, largest_b_factor
