@@ -10,6 +10,7 @@ from cryoinv.denoisers import Denoiser, LowPass
 from cryoinv.denoisers.base import checked_volume
 from cryoinv.errors import InputError
 from cryoinv.spaces import centred_irfft, centred_rfft, radial_expand
+from cryoinv.specs import nearest
 
 from .masked import MaskedGaussianPrior, MaskedQuadratic
 
@@ -19,19 +20,23 @@ if TYPE_CHECKING:
 
 __all__ = ["BlushStyle"]
 
+_INPUTS = ("map", "unregularised")
+
 
 class BlushStyle(MaskedGaussianPrior):
-    r"""Gaussian M-step, then mask, denoiser and spectral trailing, :math:`x \leftarrow S f(m \cdot x_{MAP})`.
+    r"""Gaussian M-step, then denoiser, mask and spectral trailing, :math:`x \leftarrow S\,(m \cdot f(x))`.
 
-    m is the automatic solvent mask of `MaskedGaussianPrior` and f a denoiser. S, the spectral trailing, lets shells
-    pass up to where the half-maps' FSC ends, fades them over `margin` shells with a raised cosine, and lets
-    nothing pass beyond: what a denoiser makes up there would be aligned to, and grow. The result is not mixed
-    with the data again.
+    f is a denoiser, of the Gaussian MAP map or of the unregularised map B/K; m is the automatic solvent mask of
+    `MaskedGaussianPrior`. S, the spectral trailing, lets shells pass up to where the half-maps' FSC ends, fades them
+    over `margin` shells with a raised cosine, and lets nothing pass beyond: what a denoiser makes up there would be
+    aligned to, and grow. The result is not mixed with the data again.
 
     Parameters
     ----------
     denoiser : Denoiser, optional
         f; by default `LowPass` to the half-maps' resolution, so that nothing but mask and filters acts.
+    acts_on : {"map", "unregularised"}
+        What f is applied to: denoisers that filter by the FSC themselves want the unregularised map.
     cutoff : float
         The FSC ends at the first shell where it is below this.
     margin : int
@@ -42,7 +47,8 @@ class BlushStyle(MaskedGaussianPrior):
     Raises
     ------
     InputError
-        If `cutoff` is not within [0, 1), `margin` is negative or a number of the mask is out of range.
+        If `acts_on` is neither, `cutoff` is not within [0, 1), `margin` is negative or a number of the mask is out of
+        range.
 
     References
     ----------
@@ -59,6 +65,7 @@ class BlushStyle(MaskedGaussianPrior):
     def __init__(
         self,
         denoiser: Denoiser | None = None,
+        acts_on: str = "map",
         cutoff: float = 0.05,
         margin: int = 2,
         tau2_fudge: float = 1.0,
@@ -66,13 +73,16 @@ class BlushStyle(MaskedGaussianPrior):
         extend: float = 4.0,
         edge: float = 9.0,
     ):
+        if acts_on not in _INPUTS:
+            raise InputError(f"acts_on is {acts_on!r}, {nearest(str(acts_on), _INPUTS)}")
         if not (0 <= cutoff < 1 and margin >= 0):
             raise InputError(f"cutoff is {cutoff} and margin {margin}, expected within [0, 1) and not negative")
         super().__init__(tau2_fudge, lowpass, extend, edge)
-        self.denoiser, self.cutoff, self.margin = denoiser or LowPass(), cutoff, margin
+        self.denoiser, self.acts_on = denoiser or LowPass(), acts_on
+        self.cutoff, self.margin = cutoff, margin
 
     def bind(self, statistics: SufficientStatistics, context: PriorContext) -> MaskedQuadratic:
-        """Return the quadratic functional, whose `post_process` masks, denoises and trails."""
+        """Return the quadratic functional, whose `post_process` denoises, masks and trails."""
         precision = super().bind(statistics, context).precision
         return _Blush(self, precision, statistics, context, **self.mask_options)
 
@@ -90,8 +100,10 @@ class _Blush(MaskedQuadratic):
         self.prior = prior
 
     def post_process(self, volume: torch.Tensor) -> torch.Tensor:
-        """Mask, denoise and trail."""
-        prior, masked = self.prior, super().post_process(volume)
-        denoised = checked_volume(prior.denoiser.denoise(masked, self.context), volume, repr(prior.denoiser))
+        """Denoise, mask and trail."""
+        prior, source = self.prior, volume
+        if prior.acts_on == "unregularised":
+            source = self.statistics.to_volume(self.statistics.unregularised()).to(volume)
+        denoised = checked_volume(prior.denoiser.denoise(source, self.context), volume, repr(prior.denoiser))
         factor = radial_expand(prior.trailing(self.context).to(volume), self.context.n, outside=0.0)
-        return centred_irfft(factor * centred_rfft(denoised), self.context.n)
+        return centred_irfft(factor * centred_rfft(super().post_process(denoised)), self.context.n)

@@ -89,7 +89,7 @@ class TotalVariationPrior(VolumePrior):
         space = VolumeSpace(len(volume), dtype=volume.dtype, device=str(volume.device))
         gradient = FiniteDifferences(space)
         length = odl.functionals.GroupL1Norm(gradient.range)
-        return torch.tensor(self._known_alpha() * float(length(gradient(space.element(volume.detach())))))
+        return volume.new_tensor(self._known_alpha() * float(length(gradient(space.element(volume.detach())))))
 
     def proximal_map(self, volume: torch.Tensor, step: float, context: PriorContext) -> torch.Tensor:
         """Denoise with weight step α."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from cryoinv.denoisers.base import checked_volume
-from cryoinv.errors import InputError
+from cryoinv.errors import CryoinvError, InputError
 from cryoinv.operators import TorchOperator
 from cryoinv.spaces.backend import odl
 
@@ -88,10 +88,14 @@ class BoundVolumePrior(BoundPrior):
     @property
     def gradient(self) -> odl.Operator:
         """Operator x -> V* grad R(V x)."""
+        if not self.prior.has_gradient:
+            raise CryoinvError(f"{self.prior!r} has no gradient, only what it declares")
         return _Gradient(self)
 
     def proximal(self, step: float) -> odl.Operator:
         """Operator z -> V^-1 prox(V z)."""
+        if not self.prior.has_proximal:
+            raise CryoinvError(f"{self.prior!r} has no proximal map, only what it declares")
         return _Proximal(self, float(step))
 
 

@@ -26,13 +26,13 @@ _LEVEL_SHELLS = 3  # that set the level where no B-factor is fitted
 class WilsonPrior(Prior):
     r"""Gaussian prior with the power of Wilson statistics, :math:`\tau^2(s) = A\,e^{-B s^2/2}`, beyond trusted shells.
 
-    At resolutions finer than about 10 Å the atoms of a protein scatter as if they lay at random: power falls with their
-    B-factor alone, which for maps also holds the errors of alignment. Shells up to the first where the FSC is below
-    `trust` keep the measured power (eq. 12), as in `GaussianPrior`; the others get A and B of a least-squares fit of
-    :math:`\log\tau^2` to trusted shells finer than `wilson_from`, weighted by the inverse variance of
-    :math:`\log\frac{FSC}{1-FSC}`, which is :math:`N FSC^2/(1+FSC)^2` for N coefficients in the shell. With fewer than
-    four such shells, B is `default_b_factor` and A the level of the last three trusted ones. Where no shell is trusted,
-    all keep the measured power.
+    At resolutions finer than about 10 Å the atoms of a protein scatter as if they lay at random: power falls with
+    their B-factor alone, which for maps also holds the errors of alignment. A and B take over where the FSC has
+    fallen below `trust`, but not before `wilson_from`; elsewhere the measured power stays (eq. 12), as in
+    `GaussianPrior`. They are a least-squares fit of :math:`\log\tau^2` to trusted shells finer than `wilson_from`,
+    weighted by the inverse variance of :math:`\log\frac{FSC}{1-FSC}`, which is :math:`N FSC^2/(1+FSC)^2` for N
+    coefficients in the shell. With fewer than four such shells, B is `default_b_factor` and A that of the last three
+    trusted ones. Where no shell is trusted, all keep the measured power.
 
     Parameters
     ----------
@@ -74,9 +74,9 @@ class WilsonPrior(Prior):
         self,
         wilson_from: float = 10.0,
         b_factor: float | None = None,
-        default_b_factor: float = 100.0,
+        default_b_factor: float = 200.0,
         largest_b_factor: float = 500.0,
-        trust: float = 0.5,
+        trust: float = 0.143,
         masked: bool = False,
     ):
         given = default_b_factor if b_factor is None else b_factor
@@ -84,7 +84,7 @@ class WilsonPrior(Prior):
             raise InputError(
                 f"the Wilson prior has wilson_from {wilson_from:g} Å, b_factor {b_factor}, default_b_factor "
                 f"{default_b_factor:g}, largest_b_factor {largest_b_factor:g} Å² and trust {trust:g}, expected a "
-                "positive resolution, B-factors that are not negative, the default no larger than the largest, trust in (0, 1)"
+                "positive resolution, no negative B-factors, the default no larger than the largest, trust in (0, 1)"
             )
         self.wilson_from, self.b_factor, self.trust, self.masked = wilson_from, b_factor, trust, masked
         self.default_b_factor, self.largest_b_factor = default_b_factor, largest_b_factor
@@ -99,10 +99,12 @@ class WilsonPrior(Prior):
     def power(self, context: PriorContext) -> torch.Tensor:
         """Power of every shell, shape (n//2+1,), in double precision."""
         level, b_factor = self.fit(context)
-        wilson = level * torch.exp(-0.5 * b_factor * _squares(context))
-        trusted = self._trusted(context)
-        use = trusted if bool(trusted.any()) else torch.ones_like(trusted)
-        return torch.where(use, context.tau2.double(), wilson.clamp(min=1e-30))
+        squares = _squares(context)
+        measured = self._trusted(context) | (squares < self.wilson_from**-2)
+        if level == 0:
+            measured = torch.ones_like(measured)
+        wilson = (level * torch.exp(-0.5 * b_factor * squares)).clamp(min=1e-30)
+        return torch.where(measured, context.tau2.double(), wilson)
 
     def fit(self, context: PriorContext) -> tuple[float, float]:
         """Return A, in the units of the context's power, and B in Å²; A is zero where no shell is trusted."""

@@ -1,0 +1,102 @@
+"""Total variation: value by brute force, proximal map by closed forms and ODL's own solver."""
+
+import numpy as np
+import pytest
+import torch
+
+from cryoinv.errors import InputError
+from cryoinv.operators import FiniteDifferences
+from cryoinv.operators.interpolation import NufftInterpolation
+from cryoinv.priors import GaussianPrior, TotalVariationPrior
+from cryoinv.solvers import ClosedForm
+from cryoinv.spaces import VolumeSpace
+from cryoinv.spaces.backend import odl
+
+from .prior_cases import problem
+
+
+def random_volume(n, seed=0):
+    return torch.randn(n, n, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("n", [4, 5])
+def test_differences_are_those_of_the_dense_matrix_and_so_is_the_adjoint(n):
+    space = VolumeSpace(n, dtype="float64")
+    gradient, x = FiniteDifferences(space), random_volume(n)
+    difference = np.diff(np.eye(n), axis=0, append=np.zeros((1, n)))
+    difference[-1] = 0
+    eye = np.eye(n)
+    axes = [(difference, eye, eye), (eye, difference, eye), (eye, eye, difference)]
+    dense = np.concatenate([np.kron(np.kron(a, b), c) for a, b, c in axes])
+    found = gradient(space.element(x))
+    np.testing.assert_allclose(np.stack([c.data for c in found]).ravel(), dense @ x.numpy().ravel(), atol=1e-14)
+    y = gradient.range.element([random_volume(n, seed) for seed in (1, 2, 3)])
+    stacked = np.stack([c.data for c in y]).ravel()
+    np.testing.assert_allclose(gradient.adjoint(y).data.numpy().ravel(), dense.T @ stacked, atol=1e-14)
+    assert gradient.adjoint.adjoint is gradient and np.linalg.norm(dense, 2) ** 2 < 12
+
+
+def test_value_is_the_sum_of_lengths_voxel_by_voxel():
+    n, x = 5, random_volume(5)
+    total = 0.0
+    for i, j, k in np.ndindex(n, n, n):
+        steps = [x[min(i + 1, n - 1), j, k], x[i, min(j + 1, n - 1), k], x[i, j, min(k + 1, n - 1)]]
+        total += float(sum((step - x[i, j, k]) ** 2 for step in steps)) ** 0.5
+    assert float(TotalVariationPrior(alpha=0.3).value(x, None)) == pytest.approx(0.3 * total)
+
+
+def test_proximal_of_a_step_moves_both_sides_by_what_the_wall_weighs():
+    """Two slabs of thickness a and b: the wall between costs weight a voxel of it, sides move by weight / thickness."""
+    x = torch.zeros(8, 8, 8, dtype=torch.float64)
+    x[3:] = 1.0
+    found = TotalVariationPrior(alpha=0.5, tolerance=1e-6, iterations=5000).proximal_map(x, 0.4, None)
+    expected = torch.full_like(x, 0.2 / 3)
+    expected[3:] = 1 - 0.2 / 5
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_a_large_weight_leaves_the_mean_and_none_leaves_all():
+    x = random_volume(6)
+    prior = TotalVariationPrior(alpha=1.0, tolerance=1e-6, iterations=5000)
+    torch.testing.assert_close(prior.proximal_map(x, 1e3, None), x.mean().expand_as(x), rtol=0, atol=1e-4)
+    torch.testing.assert_close(prior.proximal_map(x, 1e-9, None), x, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("n", [6, 7])
+def test_proximal_agrees_with_odl_primal_dual_solver(n):
+    space = VolumeSpace(n, dtype="float64")
+    z, weight = space.element(random_volume(n)), 0.3
+    gradient = FiniteDifferences(space)
+    length = odl.functionals.GroupL1Norm(gradient.range)
+    data = 0.5 * odl.functionals.L2NormSquared(space).translated(z)
+    expected = space.zero()
+    odl.solvers.pdhg(expected, data, weight * length, gradient, niter=400, tau=0.25, sigma=0.3)
+    found = TotalVariationPrior(alpha=0.6, tolerance=1e-5, iterations=5000).proximal_map(z.data, 0.5, None)
+    torch.testing.assert_close(found, expected.data, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_proximal_map_is_as_near_as_its_tolerance_says(tolerance, dtype):
+    x = random_volume(8)
+    exact = TotalVariationPrior(alpha=0.5, tolerance=1e-6, iterations=3000).proximal_map(x, 1.0, None)
+    found = TotalVariationPrior(alpha=0.5, tolerance=tolerance, iterations=2000).proximal_map(x.to(dtype), 1.0, None)
+    assert found.dtype == dtype and (found - exact).norm() <= 1.1 * tolerance * x.norm()
+
+
+def test_alpha_is_the_most_probable_of_the_gaussian_map():
+    statistics, context = problem(NufftInterpolation(12))
+    volume = statistics.to_volume(ClosedForm()(statistics, GaussianPrior().bind(statistics, context)))
+    length = torch.linalg.vector_norm(FiniteDifferences.apply(volume), dim=0)
+    axis = torch.arange(12) - 6
+    radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt()
+    bound = TotalVariationPrior(strength=3.0).bind(statistics, context)
+    assert bound.prior.alpha == pytest.approx(3.0 / float(length[radius <= 0.4 * 12].mean()))
+    with pytest.raises(InputError, match="bound"):
+        TotalVariationPrior().value(volume, context)
+
+
+@pytest.mark.parametrize("option", [{"alpha": 0.0}, {"strength": -1.0}, {"tolerance": 0.0}, {"iterations": 0}])
+def test_options_out_of_range_are_refused(option):
+    with pytest.raises(InputError, match=next(iter(option))):
+        TotalVariationPrior(**option)
