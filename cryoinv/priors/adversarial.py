@@ -129,7 +129,8 @@ class BoundAdversarial(BoundVolumePrior):
         weight = statistics.shell_mean(statistics.curvature())
         highest = (1 / _LOWEST_FSC - 1) * weight.clamp(min=0.01 * float(weight.max()))
         precision = statistics.expand(torch.minimum(1 / context.tau2.to(weight), highest))
-        expected = statistics.to_volume(statistics.data / (statistics.curvature() + precision))
+        total = (statistics.curvature() + precision).clamp(min=torch.finfo(weight.dtype).tiny)
+        expected = statistics.to_volume((statistics.data / total).to(statistics.data.dtype))
         scale, n = float(LowPass().denoise(expected, context).std()), context.n
         band = torch.arange(len(weight), device=weight.device) <= n * context.pixel_size / context.resolution + 0.5
         noise = radial_expand(weight * band, n, outside=0.0) * hermitian_weights(n, device=weight.device)
