@@ -3,7 +3,7 @@
 from .base import Denoiser, DenoiserOperator
 from .context import PriorContext
 from .filters import LowPass, Wiener
-from .network import NetworkDenoiser
+from .network import NetworkDenoiser, gated_map
 from .registry import DENOISERS, denoiser_from
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "PriorContext",
     "Wiener",
     "denoiser_from",
+    "gated_map",
 ]

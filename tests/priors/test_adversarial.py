@@ -8,7 +8,6 @@ import torch
 
 from cryoinv.denoisers import LowPass
 from cryoinv.errors import InputError
-from cryoinv.geometry import random_rotations
 from cryoinv.likelihood import SufficientStatistics
 from cryoinv.networks import ConvolutionalCritic, write_network
 from cryoinv.operators.interpolation import NufftInterpolation, TrilinearInterpolation
