@@ -5,6 +5,7 @@ from .base import Denoiser, DenoiserOperator
 from .combined import Composition, RotationAverage
 from .context import PriorContext
 from .filters import LowPass, Wiener
+<<<<<<< HEAD
 from .mixture import GaussianMixture
 from .network import NetworkDenoiser
 from .patches import Patchwise
@@ -12,6 +13,9 @@ from .real_space import NonLocalMeans, TotalVariation, Wavelet
 <<<<<<< HEAD
 from .registry import DENOISERS, denoiser_from, denoisers_from
 =======
+=======
+from .network import NetworkDenoiser, gated_map
+>>>>>>> critic
 from .registry import DENOISERS, denoiser_from
 from .solvent import SolventFlattening
 >>>>>>> denoisers
@@ -35,6 +39,10 @@ __all__ = [
     "Wavelet",
     "Wiener",
     "denoiser_from",
+<<<<<<< HEAD
     "denoisers_from",
     "solvent_mask",
+=======
+    "gated_map",
+>>>>>>> critic
 ]

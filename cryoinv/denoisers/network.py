@@ -14,7 +14,7 @@ from .base import Denoiser
 from .context import PriorContext
 from .filters import Wiener
 
-__all__ = ["NetworkDenoiser"]
+__all__ = ["NetworkDenoiser", "gated_map"]
 
 _TOLERANCE = 0.1  # by which a pixel may be smaller or larger than those trained with
 
@@ -89,16 +89,8 @@ class NetworkDenoiser(Denoiser):
     def denoise(self, volume: torch.Tensor, context: PriorContext) -> torch.Tensor:
         """Apply the network to the map and its Wiener-filtered form."""
         self._check_pixel(context.pixel_size)
-        transfer = self._wiener.transfer(context).to(volume.device, volume.dtype)
         with torch.set_grad_enabled(torch.is_grad_enabled() and volume.requires_grad):
-            filtered = _times(transfer, volume)
-            scale = filtered.std()
-            if not scale > 0:
-                return filtered
-            whole, filtered = volume / scale, filtered / scale
-            maps = torch.stack([whole / whole.std().clamp(min=1), filtered])
-            gate, residual = self._network(volume)(maps[None])[0]
-            return scale * _times((transfer > 0).to(volume.dtype), filtered * torch.sigmoid(gate + 2) + residual)
+            return gated_map(self._network(volume), volume, self._wiener.transfer(context))
 
     def _check_pixel(self, pixel_size: float) -> None:
         low, high = self.pixel_sizes or (0.0, float("inf"))
@@ -106,6 +98,39 @@ class NetworkDenoiser(Denoiser):
             raise InputError(
                 f"{self!r} was trained with pixels of {low:g} to {high:g} Å, the map has pixels of {pixel_size:g} Å"
             )
+
+
+def gated_map(network: torch.nn.Module, volume: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
+    r"""Map :math:`s\,P\,[(Wx/s)\,\sigma(g + 2) + r]`, for training and application alike.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Gives gate g and residual r, see `NetworkDenoiser`; torch can differentiate the map by its weights.
+    volume : torch.Tensor, shape (n, n, n)
+        x.
+    transfer : torch.Tensor, shape (n//2+1,)
+        W, shell by shell, such as `Wiener.transfer`.
+
+    Returns
+    -------
+    torch.Tensor, shape (n, n, n)
+
+    Examples
+    --------
+    >>> from cryoinv.networks import GatedResidualNetwork
+    >>> gated_map(GatedResidualNetwork(2, 1), torch.zeros(8, 8, 8), torch.ones(5)).abs().max()
+    tensor(0.)
+    """
+    transfer = transfer.to(volume.device, volume.dtype)
+    filtered = _times(transfer, volume)
+    scale = filtered.std()
+    if not scale > 0:
+        return filtered
+    whole, filtered = volume / scale, filtered / scale
+    maps = torch.stack([whole / whole.std().clamp(min=1), filtered])
+    gate, residual = network(maps[None])[0]
+    return scale * _times((transfer > 0).to(volume.dtype), filtered * torch.sigmoid(gate + 2) + residual)
 
 
 def _times(transfer: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:

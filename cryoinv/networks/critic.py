@@ -51,6 +51,8 @@ class ConvolutionalCritic(Network):
             nn.SiLU(),
             nn.Conv3d(wide, 1, 1),
         )
+        for name, weights in self.named_parameters():  # slopes of order one to begin with
+            nn.init.kaiming_normal_(weights) if name.endswith("weight") else nn.init.zeros_(weights)
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:
         """Value of every volume: from (batch, n, n, n) to (batch,)."""

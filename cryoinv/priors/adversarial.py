@@ -69,11 +69,11 @@ class AdversarialRegulariser(VolumePrior):
     Examples
     --------
     >>> AdversarialRegulariser(strength=0.1).offers()
-    ['value', 'gradient', 'correction']
+    ['value', 'gradient']
     """
 
     name = "adversarial"
-    has_value = has_gradient = has_correction = True
+    has_value = has_gradient = True
 
     def __init__(
         self,
@@ -90,7 +90,6 @@ class AdversarialRegulariser(VolumePrior):
             pixel_size = sum(metadata["pixel_sizes"]) / 2 if pixel_size is None else pixel_size
         self.strength, self.gaussian, self.pixel_size = strength, gaussian, pixel_size
         self._critic = Placement(critic)
-        self.has_correction = bool(gaussian)
         # Runs are told apart by the weights, not by the name of a file.
         self._arguments["critic"] = self._critic.module
 
@@ -122,6 +121,8 @@ class BoundAdversarial(BoundVolumePrior):
     ----------
     factor : float
         What the critic's value is multiplied by, in nats.
+    damping : torch.Tensor, shape of the space, real, or None
+        Precision of the Gaussian part, which tells solvers their metric.
     """
 
     def __init__(self, prior: AdversarialRegulariser, statistics: SufficientStatistics, context: PriorContext):
@@ -129,7 +130,8 @@ class BoundAdversarial(BoundVolumePrior):
         weight = statistics.shell_mean(statistics.curvature())
         highest = (1 / _LOWEST_FSC - 1) * weight.clamp(min=0.01 * float(weight.max()))
         precision = statistics.expand(torch.minimum(1 / context.tau2.to(weight), highest))
-        expected = statistics.to_volume(statistics.data / (statistics.curvature() + precision))
+        total = (statistics.curvature() + precision).clamp(min=torch.finfo(weight.dtype).tiny)
+        expected = statistics.to_volume((statistics.data / total).to(statistics.data.dtype))
         scale, n = float(LowPass().denoise(expected, context).std()), context.n
         band = torch.arange(len(weight), device=weight.device) <= n * context.pixel_size / context.resolution + 0.5
         noise = radial_expand(weight * band, n, outside=0.0) * hermitian_weights(n, device=weight.device)
@@ -147,10 +149,6 @@ class BoundAdversarial(BoundVolumePrior):
     def gradient(self) -> odl.Operator:
         """Operator x -> V* grad R(V x) + D x."""
         return super().gradient + self._gaussian.gradient
-
-    def correction(self, x: torch.Tensor) -> torch.Tensor:
-        """Return minus the critic's gradient."""
-        return -super().gradient.apply(x)
 
 
 def critic_input(volume: torch.Tensor, context: PriorContext, pixel_size: float | None = None) -> torch.Tensor:

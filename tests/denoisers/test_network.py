@@ -1,0 +1,153 @@
+"""The network denoiser: its formula, equivariance, files, and what a little training does for it."""
+
+import pytest
+import torch
+
+from cryoinv.denoisers import NetworkDenoiser, PriorContext, Wiener, denoiser_from, gated_map
+from cryoinv.errors import InputError
+from cryoinv.networks import ConvolutionalCritic, GatedResidualNetwork, write_network
+from cryoinv.spaces import VolumeSpace, centred_rfft, radial_mean
+
+
+def network(seed=0, width=4, depth=1):
+    """With random weights in the last layer too."""
+    torch.manual_seed(seed)
+    made = GatedResidualNetwork(width, depth)
+    torch.nn.init.normal_(made.last.weight)
+    torch.nn.init.normal_(made.last.bias)
+    return made
+
+
+def drawn(n, seed=0, dtype=torch.float64):
+    return torch.randn(n, n, n, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "net.safetensors"
+    write_network(path, network(), (2.5, 3.0))
+    return path
+
+
+@pytest.mark.parametrize("n", [12, 15])
+def test_it_is_the_formula_of_gate_and_residual(n):
+    x, context = drawn(n), PriorContext.nominal(n, 3.0, 9.0)
+    module = network()
+    wiener = Wiener().denoise(x, context)
+    s = wiener.std()
+    first = x / s / max(1.0, float((x / s).std()))
+    gate, residual = module.double()(torch.stack([first, wiener / s])[None])[0].detach()
+    expected = s * ((wiener / s) * torch.sigmoid(gate + 2) + residual)
+    found = NetworkDenoiser(network()).denoise(x, context)
+    inside = Wiener().transfer(context) > 0
+    powers = [radial_mean(centred_rfft(each).abs() ** 2, n) for each in (found, expected, found - expected)]
+    assert 1 < int(inside.sum()) < len(inside) and powers[1][~inside].min() > 1e-3
+    torch.testing.assert_close(powers[0][inside], powers[1][inside])
+    assert powers[2][inside].max() < 1e-20 and powers[0][~inside].max() < 1e-20
+
+
+@pytest.mark.parametrize("factor", [2.0**-20, 0.3, 1.7e4])
+def test_it_is_scale_equivariant(factor):
+    x, context = drawn(12), PriorContext.nominal(12, 3.0, 9.0)
+    denoiser = NetworkDenoiser(network())
+    expected = factor * denoiser.denoise(x, context)
+    exact = 0.0 if factor == 2.0**-20 else 1e-12
+    torch.testing.assert_close(denoiser.denoise(factor * x, context), expected, rtol=exact, atol=factor * exact)
+
+
+def test_an_empty_map_stays_empty():
+    assert not NetworkDenoiser(network()).denoise(torch.zeros(8, 8, 8), PriorContext.nominal(8, 3.0, 9.0)).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_it_keeps_the_type_and_leaves_no_graph(dtype):
+    x, context = drawn(8, dtype=dtype), PriorContext.nominal(8, 3.0, 9.0)
+    y = NetworkDenoiser(network()).denoise(x, context)
+    assert y.dtype == dtype and y.shape == x.shape and not y.requires_grad
+
+
+def test_it_can_be_differentiated_where_the_map_asks():
+    x, context = drawn(6).requires_grad_(), PriorContext.nominal(6, 3.0, 9.0)
+    denoiser = NetworkDenoiser(network(width=2))
+    assert torch.autograd.gradcheck(lambda v: denoiser.denoise(v, context), x)
+    with torch.no_grad():
+        assert not denoiser.denoise(x, context).requires_grad
+
+
+def test_it_is_an_operator_on_volumes():
+    context, space = PriorContext.nominal(8, 3.0, 9.0), VolumeSpace(8, 3.0, dtype="float64")
+    denoiser = NetworkDenoiser(network())
+    x = drawn(8)
+    bound = denoiser.bind(space, context)
+    torch.testing.assert_close(bound(space.element(x)).data, denoiser.denoise(x, context))
+
+
+class TestFiles:
+    def test_a_specification_that_is_a_file_loads_it(self, file, tmp_path, monkeypatch):
+        x, context = drawn(8), PriorContext.nominal(8, 3.0, 9.0)
+        expected = NetworkDenoiser(network(), (2.5, 3.0)).denoise(x, context)
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "plain").write_bytes(file.read_bytes())
+        for spec in (str(file), "net.safetensors", " net.safetensors,cutoff=0.05", "network,network=net.safetensors"):
+            torch.testing.assert_close(denoiser_from(spec).denoise(x, context), expected)
+        torch.testing.assert_close(denoiser_from("plain").denoise(x, context), expected)
+        torch.testing.assert_close(NetworkDenoiser.from_file(file).denoise(x, context), expected)
+
+    def test_it_is_described_by_its_weights(self, file):
+        same = NetworkDenoiser(network(), (2.5, 3.0))
+        assert repr(NetworkDenoiser.from_file(file)) == repr(same) == repr(denoiser_from(str(file)))
+        assert repr(same).startswith("NetworkDenoiser(network=GatedResidualNetwork<")
+        assert repr(NetworkDenoiser(network(1), (2.5, 3.0))) != repr(same)
+        assert "cutoff=0.1" in repr(NetworkDenoiser.from_file(file, cutoff=0.1))
+
+    def test_what_does_not_suit_is_refused(self, file, tmp_path):
+        with pytest.raises(InputError, match=r"none\.safetensors: there is no such file of weights"):
+            denoiser_from(f"{tmp_path}/none.safetensors")
+        with pytest.raises(InputError, match="has no option 'cutof'.* did you mean 'cutoff'"):
+            denoiser_from(f"{file},cutof=1")
+        write_network(tmp_path / "critic.safetensors", ConvolutionalCritic(2), (3.0, 3.0))
+        with pytest.raises(InputError, match="is a critic, expected a denoiser"):
+            denoiser_from(str(tmp_path / "critic.safetensors"))
+        with pytest.raises(InputError, match="cutoff is 1"):
+            denoiser_from(f"{file},cutoff=1")
+
+    @pytest.mark.parametrize("pixel_size", [2.3, 3.2])
+    def test_nearly_the_pixel_trained_with_is_taken(self, file, pixel_size):
+        NetworkDenoiser.from_file(file).denoise(drawn(8), PriorContext.nominal(8, pixel_size, 9.0))
+
+    @pytest.mark.parametrize("pixel_size", [1.5, 3.5])
+    def test_another_pixel_is_refused(self, file, pixel_size):
+        message = f"trained with pixels of 2.5 to 3 Å, the map has pixels of {pixel_size} Å"
+        with pytest.raises(InputError, match=message):
+            NetworkDenoiser.from_file(file).denoise(drawn(8), PriorContext.nominal(8, pixel_size, 9.0))
+
+
+@pytest.mark.slow
+def test_a_little_training_beats_the_wiener_filter():
+    """A ball of white noise, smoothed, in noise: the network learns where the ball is, which the filter cannot."""
+    n, generator = 12, torch.Generator().manual_seed(0)
+    context = PriorContext.nominal(n, 3.0, 9.0)
+    axis = torch.arange(float(n)) - n // 2
+    ball = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2 < 9).float()
+
+    def pair():
+        truth = Wiener().denoise(ball * (1 + torch.randn(n, n, n, generator=generator)), context)
+        return truth, truth + 0.5 * torch.randn(n, n, n, generator=generator)
+
+    def error(denoiser, count=20):
+        generator.manual_seed(1)
+        pairs = [pair() for _ in range(count)]
+        return sum(float((denoiser.denoise(noisy, context) - truth).norm()) for truth, noisy in pairs) / count
+
+    torch.manual_seed(0)
+    module = GatedResidualNetwork(6, 1)
+    before, transfer = error(NetworkDenoiser(module)), Wiener().transfer(context)
+    optimiser = torch.optim.Adam(module.parameters(), 1e-2)
+    generator.manual_seed(2)
+    for _ in range(100):
+        truth, noisy = pair()
+        loss = (gated_map(module, noisy, transfer) - truth).square().sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert error(NetworkDenoiser(module)) < 0.8 * min(before, error(Wiener()))
