@@ -76,6 +76,7 @@ class LBFGS(MStep):
         loop = torch.optim.LBFGS(
             [q],
             max_iter=1,
+            max_eval=26,  # of which a line search may use 25
             history_size=self.history,
             line_search_fn="strong_wolfe",
             tolerance_grad=0,

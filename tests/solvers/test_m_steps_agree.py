@@ -223,16 +223,16 @@ class Huber(VolumePrior):
 
 
 def test_they_agree_on_a_prior_that_is_not_gaussian():
-    """Its minimiser is where the gradient vanishes, which nobody is told."""
+    """It is weighed so that it matters, and the minimiser is checked by its gradient."""
     statistics = made("nufft-even")
     known, results = context(16), []
     bound = Huber().bind(statistics, known)
     for prior, step in [
         (Huber(), ADMM(3000, tolerance=1e-10)),
         (Huber(), ProximalGradient(3000, tolerance=1e-11)),
-        (Huber(hide="proximal"), ProximalGradient(3000, tolerance=1e-11)),
-        (Huber(hide="proximal"), GradientDescent(3000, tolerance=1e-11)),
-        (Huber(hide="proximal"), LBFGS(500, tolerance=1e-11)),
+        (Huber(hide="proximal"), ProximalGradient(3000, tolerance=1e-8)),
+        (Huber(hide="proximal"), GradientDescent(3000, tolerance=1e-8)),
+        (Huber(hide="proximal"), LBFGS(500, tolerance=1e-8)),
     ]:
         results.append(step(statistics, prior.bind(statistics, known)))
         gradient = statistics.curvature() * results[-1] - statistics.data
