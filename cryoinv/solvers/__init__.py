@@ -1,7 +1,7 @@
 """Solvers: small loops over a likelihood and a prior."""
 
 from .admm import ADMM
-from .callbacks import StopSolver
+from .callbacks import Callback, Plot, PrintProgress, StopOnPlateau, StopSolver, Store, asked_to_stop
 from .em import expectation_maximisation
 from .fixed_point import FixedPoint, REDUpdate
 from .gradient_descent import GradientDescent
@@ -21,16 +21,22 @@ __all__ = [
     "SGD",
     "SOLVERS",
     "Adam",
+    "Callback",
     "ClosedForm",
     "FixedPoint",
     "GradientDescent",
     "KGradient",
     "MStep",
     "OuterSolver",
+    "Plot",
+    "PrintProgress",
     "ProximalGradient",
     "REDUpdate",
     "StochasticSolver",
+    "StopOnPlateau",
     "StopSolver",
+    "Store",
+    "asked_to_stop",
     "batches_of",
     "expectation_maximisation",
     "m_step_for",

@@ -22,7 +22,8 @@ class LBFGS(MStep):
     r"""Limited-memory BFGS with a line search for the strong Wolfe conditions.
 
     It works on the real coordinates :math:`q = \sqrt{w\,(K + \bar D)}\;x`, in which Euclidean and weighted inner
-    product agree and the Hessian is about one, with :math:`\bar D` as in `GradientDescent`.
+    product agree and the Hessian is about one, with :math:`\bar D` as in `GradientDescent`. Where the prior has D it
+    begins with one step of that.
 
     Parameters
     ----------
@@ -68,10 +69,14 @@ class LBFGS(MStep):
         objective = Objective(statistics, prior)
         weights = hermitian_weights(statistics.box, objective.metric.dtype, objective.metric.device)
         scale = (weights * objective.metric).sqrt()
-        q = torch.view_as_real(scale * self.start(statistics, prior, previous)).clone()
+        start = self.start(statistics, prior, previous)
+        if prior.damping is not None:  # where D is beyond all bounds, B/K would outweigh everything else
+            start = start - objective.gradient(start) / objective.metric
+        q = torch.view_as_real(scale * start).clone()
         loop = torch.optim.LBFGS(
             [q],
             max_iter=1,
+            max_eval=26,  # of which a line search may use 25
             history_size=self.history,
             line_search_fn="strong_wolfe",
             tolerance_grad=0,

@@ -77,6 +77,7 @@ def stochastic_gradient(
     m_step.check(prior)
     rng, particles = np.random.default_rng(seed), np.arange(len(likelihood.images))
     x: torch.Tensor | None = None
+    curvature: torch.Tensor | None = None
     known: PriorContext | None = None
 
     def bind(statistics: SufficientStatistics) -> BoundPrior:
@@ -91,9 +92,9 @@ def stochastic_gradient(
         batches = batches_of(particles, min(solver.batches, len(particles)), rng)
         tau2 = None if known is None else known.tau2
         previous, (statistics, x) = x, solver.epoch(
-            likelihood.expectation, aligned_to, x, batches, bind, tau2, len(particles), epoch
+            likelihood.expectation, aligned_to, x, batches, bind, tau2, len(particles), epoch, curvature
         )
-        known = context(statistics, epoch)
+        known, curvature = context(statistics, epoch), statistics.curvature()
         if x is None:
             x = m_step(statistics, bind(statistics), previous=previous)
         if asked_to_stop(callback, statistics.to_volume(x)):

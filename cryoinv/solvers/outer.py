@@ -64,6 +64,7 @@ class OuterSolver(Described):
         tau2: torch.Tensor | None = None,
         total: int | None = None,
         iteration: int = 1,
+        curvature: torch.Tensor | None = None,
         callback: Callable[[torch.Tensor], None] | None = None,
     ) -> tuple[SufficientStatistics, torch.Tensor | None]:
         """Go through all particles once.
@@ -90,8 +91,11 @@ class OuterSolver(Described):
             Particles of all batches and processes; by default those of `batches`.
         iteration : int
             Number of the epoch, from 1; steps shrink with it.
+        curvature : torch.Tensor, shape (N, N, N//2+1), optional
+            K of all particles in the epoch before. What a step is divided by then does not depend on the batch, and
+            the noise of batches averages out without bias.
         callback : callable, optional
-            Called with x after every batch.
+            Called with x after every batch; it may end the epoch (`StopSolver`).
 
         Returns
         -------
@@ -130,6 +134,7 @@ class EM(OuterSolver):
         tau2: torch.Tensor | None = None,
         total: int | None = None,
         iteration: int = 1,
+        curvature: torch.Tensor | None = None,
         callback: Callable[[torch.Tensor], None] | None = None,
     ) -> tuple[SufficientStatistics, torch.Tensor | None]:
         """Return the statistics of all particles at the reference, and None: the M-step is the caller's."""

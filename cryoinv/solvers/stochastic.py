@@ -81,7 +81,8 @@ class StochasticSolver(OuterSolver):
         step : float
             Length of the step.
         memory : dict of str to torch.Tensor
-            What the solver keeps between the batches of an epoch; empty before the first.
+            What the solver keeps between the batches of an epoch. Before the first it holds nothing, or K of the
+            epoch before as "curvature".
 
         Returns
         -------
@@ -99,6 +100,7 @@ class StochasticSolver(OuterSolver):
         tau2: torch.Tensor | None = None,
         total: int | None = None,
         iteration: int = 1,
+        curvature: torch.Tensor | None = None,
         callback: Callable[[torch.Tensor], None] | None = None,
     ) -> tuple[SufficientStatistics, torch.Tensor | None]:
         """Take a step after every batch; without x, the E-step of all particles."""
@@ -106,6 +108,8 @@ class StochasticSolver(OuterSolver):
             return expectation(reference(None, None), np.concatenate(batches)), None
         total = sum(map(len, batches)) if total is None else total
         step, memory = self.step * iteration**-self.decay, Memory()
+        if curvature is not None and len(batches) > 1:
+            memory["curvature"] = curvature
         prior: BoundPrior | None = None
         statistics: SufficientStatistics | None = None
         for batch in batches:
@@ -184,11 +188,13 @@ class SGD(StochasticSolver):
 class Adam(StochasticSolver):
     r"""Adam in the whitened variable :math:`y = D^{1/2} x`, whose gradient is :math:`D^{-1/2} g`.
 
-    .. math:: y \leftarrow y + \text{step}\; \hat m / (\sqrt{\hat v} + \epsilon),
+    .. math:: y \leftarrow y + \text{step}\; \hat m \,/\, (\sqrt{\hat v} + \epsilon\,(K + D)/D),
 
     with running means m of the gradient and v of its squared *modulus*, so that the phase of a coefficient does not
     matter, corrected for their start at zero. D is the prior's precision, or :math:`\tau^{-2}`: a step of 1 changes
-    every coefficient by the standard deviation of its signal, and shells without signal do not move.
+    every coefficient by the standard deviation of its signal, and shells without signal do not move. At a distance δ
+    from its optimum a coefficient has the gradient :math:`\delta\,(K+D)/D`; so ε is a distance as well, below which
+    steps shrink with it. Were it zero, no optimum would be at rest.
 
     Parameters
     ----------
@@ -197,8 +203,7 @@ class Adam(StochasticSolver):
     beta1, beta2 : float
         How much of the running means of g and of :math:`|g|^2` is kept, from 0, below 1.
     epsilon : float
-        ε: gradients in y smaller than this (where EM rests they vanish; one coefficient's noise has about 1) move
-        less than a step.
+        ε, in standard deviations of the signal; optima are stable where it is no less than half the step.
     batches : int
         Batches an epoch.
     decay : float
@@ -226,7 +231,7 @@ class Adam(StochasticSolver):
         step: float = 0.1,
         beta1: float = 0.8,
         beta2: float = 0.98,
-        epsilon: float = 1e-3,
+        epsilon: float = 0.1,
         batches: int = 10,
         decay: float = 0.5,
     ):
@@ -248,24 +253,25 @@ class Adam(StochasticSolver):
         memory: Memory,
     ) -> torch.Tensor:
         """Add a step of normalised length in y."""
-        root = precision.sqrt()
+        root, curvature = precision.sqrt(), (statistics.curvature() + precision) / precision
         gradient = _gradient(x, statistics, prior) / root
         power = gradient.real**2 + gradient.imag**2
         memory["steps"] = count = memory.get("steps", torch.zeros(())) + 1
         memory["mean"] = mean = _mixed(memory.get("mean"), gradient, self.beta1)
         memory["power"] = mean_power = _mixed(memory.get("power"), power, self.beta2)
         mean = mean / (1 - self.beta1 ** float(count))
-        deviation = (mean_power / (1 - self.beta2 ** float(count))).sqrt() + self.epsilon
-        return x + step * mean / (deviation * root)
+        deviation = (mean_power / (1 - self.beta2 ** float(count))).sqrt()
+        return x + step * mean / ((deviation + self.epsilon * curvature) * root)
 
 
 class KGradient(StochasticSolver):
     r"""Steps preconditioned by the curvature, :math:`x \leftarrow x + \text{step}\; (\bar K + D)^{-1} g`.
 
     With all particles in one batch and step 1 it is EM with the closed form for a Gaussian prior, and with RED's
-    update for RED, bit for bit; with several it takes part of that step after every batch. The preconditioner has the
-    mean :math:`\bar K` of the epoch's batches so far, but no less than the batch's own K, so that no coefficient
-    steps beyond its optimum.
+    update for RED, bit for bit; with several it takes part of that step after every batch. :math:`\bar K` is that of
+    the epoch before where it is known, else the mean of the epoch's batches so far, which lets the batch's own noise
+    into the preconditioner: the map then came to rest 2 to 4 % away from EM's in the problem of the tests, and below
+    1 % with the former. It is no less than the step times the batch's own K: no coefficient goes beyond its optimum.
 
     Parameters
     ----------
@@ -307,16 +313,21 @@ class KGradient(StochasticSolver):
     ) -> torch.Tensor:
         r"""Go towards :math:`x + (\bar K + D)^{-1} g`, written without the cancelling :math:`D x`."""
         own = statistics.curvature()
-        memory["steps"] = count = memory.get("steps", torch.zeros(())) + 1
-        memory["sum"] = total = memory.get("sum", torch.zeros_like(own)) + own
-        curvature = torch.maximum(total / float(count), own)
+        curvature = torch.maximum(self._mean_curvature(own, memory), step * own)
         if prior.damping is not None:
             pull = prior.correction(x)
         else:
             pull = precision * x - _prior_gradient(x, prior)
-        lacking = (curvature - own) * x
         whole = (curvature + precision).clamp(min=torch.finfo(own.dtype).tiny)
-        return torch.lerp(x, (statistics.data + lacking + pull) / whole, step)
+        return torch.lerp(x, (statistics.data + (curvature - own) * x + pull) / whole, step)
+
+    @staticmethod
+    def _mean_curvature(own: torch.Tensor, memory: Memory) -> torch.Tensor:
+        if "curvature" in memory:
+            return memory["curvature"]
+        memory["steps"] = count = memory.get("steps", torch.zeros(())) + 1
+        memory["sum"] = total = memory.get("sum", torch.zeros_like(own)) + own
+        return total / float(count)
 
 
 def _gradient(x: torch.Tensor, statistics: SufficientStatistics, prior: BoundPrior) -> torch.Tensor:
