@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
+    from cryoinv.comparison import Comparison
     from cryoinv.metrics import Resolution
     from cryoinv.refinement.evaluation import Evaluation
 
 Row = tuple[str, str]
 
-__all__ = ["angstrom", "evaluation_rows", "print_shells", "print_table", "refinement_rows"]
+__all__ = ["angstrom", "evaluation_rows", "print_comparison", "print_shells", "print_table", "refinement_rows"]
 
 _INSIDE = "  inside the particle's sphere"
+_COMPARED = {
+    "method", "status", "mean_fsc_truth_masked", "resolution_truth_05_masked_angstrom",
+    "resolution_half_0143_masked_angstrom", "angle_error_median_degrees", "wall_seconds", "peak_memory_mib",
+}  # fmt: skip
 
 
 def print_table(title: str, rows: Iterable[Row]) -> None:
@@ -92,3 +98,15 @@ def print_shells(curve: Sequence[float], n: int, pixel_size: float, crossings: M
     Console().print(table)
     for threshold, found in crossings.items():
         Console().print(f"FSC falls below {threshold:g} at {found}", highlight=False)
+
+
+def print_comparison(title: str, comparison: Comparison) -> None:
+    """Print the methods of a comparison, the best first, by a few of the quantities that are known."""
+    rows = comparison.ranked()
+    columns = [column for column in comparison.known_columns(rows) if column.name in _COMPARED]
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column.title, justify="left" if column.digits is None else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(column.text(row)) for column in columns))
+    Console().print(table)
