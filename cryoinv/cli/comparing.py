@@ -31,6 +31,7 @@ from cryoinv.comparison.saved import METHOD_FILE, arranged, remove_methods, save
 from cryoinv.io import ParticleStack
 from cryoinv.refinement.evaluation import check_truth, evaluate_refinement
 from cryoinv.refinement.output import CHECKPOINT, OUTPUT_FILES
+from cryoinv.refinement.together import quiet
 from cryoinv.spaces import resolve_device
 
 if TYPE_CHECKING:
@@ -171,7 +172,8 @@ def _checked(
     finished = set()
     for name, words in methods.items():
         place = inputs.place(name)
-        run = checked_refinement(words.made(), stack, reference, inputs.settings)
+        with quiet(True):  # each method's process will say it
+            run = checked_refinement(words.made(), stack, reference, inputs.settings)
         if not resume:
             continue
         check_resumable(place)

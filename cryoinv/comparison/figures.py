@@ -107,8 +107,9 @@ def _costs(comparison: Comparison) -> dict[str, dict[str, float | None]]:
 
 
 def _shown(series: Mapping[str, Any], taken: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The same by names that figures can show: short, told apart, and without the signs that begin formulas."""
+    """The same by names that figures can show: short, told apart, neither formulas nor, as after a _, left out."""
     short = [label if len(label) <= 40 else f"{label[:39]}…" for label in series]
     names = distinct(short, list(taken or ()))
-    return {name.replace("$", r"\$"): value for name, value in zip(names, series.values(), strict=True)}
+    plain = [name.replace("$", r"\$") for name in names]
+    return {f" {n}" if n.startswith("_") else n: value for n, value in zip(plain, series.values(), strict=True)}
 

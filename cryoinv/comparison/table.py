@@ -54,11 +54,12 @@ class Column:
         if isinstance(value, bool):
             return "yes" if value else "no"
         shown = f"{value:.{self.digits}f}" if self.digits is not None else str(value)
-        return f"{shown} (Nyquist)" if row.get(self._reached) else shown
+        return f"{shown} (Nyquist)" if row.get(self.flag) else shown
 
     @property
-    def _reached(self) -> str:
-        return self.name.replace("_angstrom", "_reached_nyquist")
+    def flag(self) -> str:
+        """Entry that tells whether a resolution is the Nyquist frequency's; empty for what is no resolution."""
+        return self.name.replace("_angstrom", "_reached_nyquist") if self.name.startswith("resolution") else ""
 
 
 COLUMNS = (
@@ -136,7 +137,7 @@ COLUMNS = (
     Column("folder", "folder"),
     Column("error", "error"),
 )  # fmt: skip
-_FLAGS = [column.name.replace("_angstrom", "_reached_nyquist") for column in COLUMNS if "resolution" in column.name]
+_FLAGS = [column.flag for column in COLUMNS if column.flag]
 
 
 @dataclass(eq=False)
