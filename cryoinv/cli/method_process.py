@@ -79,7 +79,7 @@ def refine_in_a_process(problem: Problem, words: MethodWords, folder: Path) -> s
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(problem, asdict(words), folder, sender), daemon=True)
+    process = context.Process(target=_work, args=(problem, asdict(words), folder, sender))
     process.start()
     sender.close()  # the end of the process then ends the wait
     try:

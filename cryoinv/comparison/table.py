@@ -284,7 +284,12 @@ class Comparison:
             "settings": self.settings,
             "frequency_per_angstrom": [round(shell * step, 6) for shell in range(self.n // 2 + 1)],
             "methods": [
-                row | {"warnings": result.summary.get("warnings", []), "curves": _curves(result)}
+                row
+                | {
+                    "warnings": result.summary.get("warnings", []),
+                    "evaluation": None if result.evaluation is None else result.evaluation.to_dict(),
+                    "curves": _curves(result),
+                }
                 for row, result in zip(self.rows(), self.results, strict=True)
             ],
         }

@@ -46,7 +46,7 @@ def plot_bars(
     require_series(panels, "quantity")
     names = list(next(iter(panels.values())))
     require_series(names, "bar")
-    figure = new_figure(max(6.4, 4.2 * len(panels)), 1.0 + 0.38 * len(names) + 0.3 * bool(title), title)
+    figure = new_figure(max(6.4, 4.2 * len(panels)), max(2.4, 1.0 + 0.38 * len(names)) + 0.3 * bool(title), title)
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)
     for axes, (quantity, values) in zip(grid[0], panels.items(), strict=True):
         if list(values) != names:

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 
 import cryoinv
 from cryoinv.comparison import Method, compare
+from cryoinv.comparison.methods import BASELINE
 from cryoinv.comparison.output import COMPARISON_FILES
 from cryoinv.comparison.result import shells_to
 from cryoinv.comparison.table import COLUMNS, UNKNOWN
@@ -23,7 +25,7 @@ from cryoinv.operators.mask import soft_sphere
 from cryoinv.priors import GaussianPrior, Prior
 from cryoinv.refinement import refine
 
-from .conftest import COUNT, HOSTILE, METHODS, N, PIXEL, QUICK
+from .conftest import COUNT, HOSTILE, METHODS, PIXEL, QUICK, N
 
 
 def test_every_method_gets_what_a_refinement_alone_would(compared, problem):
@@ -46,6 +48,17 @@ def test_the_mean_is_that_of_the_masked_curve_of_the_map_in_the_truths_frame(com
     assert found.rows()[0]["mean_fsc_truth_masked"] == pytest.approx(float(np.mean(curve[1:])), abs=1e-5)
     assert result.mean_truth_fsc(PIXEL, 36.0) == pytest.approx(float(np.mean(curve[1:5])), abs=1e-5)
     assert (shells_to(N, PIXEL, 36.0), shells_to(N, PIXEL, 35.9), shells_to(N, PIXEL, 1.0)) == (4, 4, 8)
+
+
+def test_gains_are_over_the_masked_gaussian(compared):
+    found, _ = compared
+    assert not any(row["gain_over_masked_gaussian"] for row in found.rows())
+    masked = replace(found.results[2], method=Method(type("Masked", (GaussianPrior,), {"name": BASELINE})()))
+    other = replace(found, results=[found.results[0], masked, found.results[1]])
+    means = [row["mean_fsc_truth_masked"] for row in other.rows()]
+    gains = [row["gain_over_masked_gaussian"] for row in other.rows()]
+    assert gains[0] == pytest.approx(means[0] - means[1], abs=2e-6) and gains[1:] == [0, None]
+    assert "gain over masked Gaussian" in other.to_markdown() and "gain over" not in found.to_markdown()
 
 
 def test_failures_are_noted_and_the_rest_goes_on(compared):
@@ -86,7 +99,9 @@ def test_csv_json_markdown_and_data_frame_say_the_same(compared):
         found.ranked()[0]["mean_fsc_truth_masked"], abs=5e-5
     )
     assert UNKNOWN in lines[-1] and "<script>" not in table
-    assert len(entries["methods"][0]["curves"]["fsc_truth_masked"]) == len(entries["frequency_per_angstrom"]) == N // 2 + 1
+    curve = entries["methods"][0]["curves"]["fsc_truth_masked"]
+    assert len(curve) == len(entries["frequency_per_angstrom"]) == N // 2 + 1
+    assert entries["methods"][0]["evaluation"] == found["gaussian"].evaluation.to_dict()
     assert entries["settings"]["seed"] == 0 and entries["versions"]["cryoinv"] == cryoinv.__version__
 
 
