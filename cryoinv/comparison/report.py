@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import inspect
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from html import escape
-from typing import Any
 
 from .figures import FIGURES
 from .table import COLUMNS, UNKNOWN, Column, Comparison, Row
@@ -64,7 +65,7 @@ def report_html(comparison: Comparison, images: Mapping[str, bytes]) -> str:
         _warnings(comparison),
         _figures(images),
         _definitions(comparison, rows),
-        _methods(rows),
+        _methods(comparison, rows),
         _provenance(comparison),
     ]
     return _HEAD.format(title=_text(title)) + "\n".join(filter(None, sections)) + "\n</body>\n</html>\n"
@@ -114,7 +115,7 @@ def _table(comparison: Comparison, rows: list[Row]) -> str:
     body = []
     for row in rows:
         cells = [
-            f"<td{_class(column, row[column.name] is not None and row[column.name] == best[column.name], row)}>"
+            f"<td{_class(column, column.text(row) == best[column.name], row)}>"
             f"{_text(column.text(row))}</td>"
             for column in columns
         ]
@@ -126,11 +127,13 @@ def _table(comparison: Comparison, rows: list[Row]) -> str:
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>{note}'
 
 
-def _best(column: Column, rows: list[Row]) -> Any:
-    values = [row[column.name] for row in rows if row[column.name] is not None]
-    if not column.better or len(values) < 2:
+def _best(column: Column, rows: list[Row]) -> str | None:
+    """Text of the best value; None where none is better than others as it is shown."""
+    known = [row for row in rows if row[column.name] is not None]
+    if not column.better or len({column.text(row) for row in known}) < 2:
         return None
-    return min(values) if column.better == "lower" else max(values)
+    sign = 1 if column.better == "lower" else -1
+    return column.text(min(known, key=lambda row: sign * row[column.name]))
 
 
 def _class(column: Column, best: bool = False, row: Row | None = None) -> str:
@@ -185,15 +188,24 @@ def _diameter(comparison: Comparison) -> str:
     return next((f"{value:.4g} Å" for value in known if value is not None), "not known here")
 
 
-def _methods(rows: list[Row]) -> str:
+def _methods(comparison: Comparison, rows: list[Row]) -> str:
+    about = {result.label: _about(result.method.prior) for result in comparison.results}
+    entries = [(_text(row["method"]), _text(about[row["method"]])) for row in rows]
     columns = [_column(name) for name in _IN_LINE if name not in ("status", "error")]
     columns = [column for column in columns if any(row[column.name] for row in rows)]
     head = "".join(f"<th>{_text(column.title)}</th>" for column in columns)
     body = "".join(f"<tr>{''.join(f'<td>{_text(c.text(row))}</td>' for c in columns)}</tr>" for row in rows)
     return (
-        "<h2>Methods</h2><p>What each part prints, with the options that are not the default.</p>"
+        f"<h2>Methods</h2><p>The priors in a sentence:</p>{_pairs(entries)}"
+        "<p>What each part prints, with the options that are not the default:</p>"
         f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
+
+
+def _about(prior: object) -> str:
+    """First paragraph of the prior's documentation, without marks for typesetting."""
+    paragraph = " ".join((inspect.getdoc(type(prior)) or UNKNOWN).split("\n\n")[0].split())
+    return re.sub(r":math:`([^`]*)`", r"\1", paragraph).replace("``", "")
 
 
 def _provenance(comparison: Comparison) -> str:
@@ -203,7 +215,7 @@ def _provenance(comparison: Comparison) -> str:
     versions = origin.pop("versions", {})
     known = {name: value for name, value in {**origin, **versions}.items() if value is not None}
     entries = [(_text(_words(name)), _text(value)) for name, value in known.items()]
-    settings = [(_text(name), _text(value)) for name, value in comparison.settings.items()]
+    settings = [(_text(k), _text(UNKNOWN if v is None else v)) for k, v in comparison.settings.items()]
     return (
         f"<h2>How it was made</h2>{shown}{_pairs(entries)}"
         f"<h3>Settings that all methods share</h3>{_pairs(settings)}"

@@ -105,7 +105,8 @@ def compare(
     {'gaussian': 'finished', 'rougher': 'finished'}
     """
     settings = RefinementSettings() if settings is None else settings
-    stack, volume = _particles(particles, settings), _volume(reference)
+    stack = _particles(particles, settings)
+    volume = _volume(reference, stack)
     chosen = in_all_names([_method(each) for each in (default_methods() if methods is None else methods)])
     judge = _judge(stack, truth, truth_poses, settings)
     device = resolve_device(device)
@@ -235,10 +236,17 @@ def _particles(given: Any, settings: RefinementSettings) -> ParticleStack:
     return given if isinstance(given, ParticleStack) else ParticleStack.from_star(given, settings.allow_duplicates)
 
 
-def _volume(given: Any) -> Any:
-    from cryoinv.io import read_volume
+def _volume(given: Any, particles: ParticleStack) -> Any:
+    """A map as it was given, or that of a file, refused if its pixels are not the particles'."""
+    from cryoinv.io import read_volume, same_pixel_size
 
-    return given if isinstance(given, (torch.Tensor, np.ndarray)) else read_volume(given)[0]
+    if isinstance(given, (torch.Tensor, np.ndarray)):
+        return given
+    volume, pixel_size = read_volume(given)
+    if not same_pixel_size(pixel_size, particles.pixel_size):
+        found = f"{pixel_size:.4g} Å, but {particles.pixel_size:.4g} Å in the particles"
+        raise InputError(f"{given}: the pixel size is {found}")
+    return volume
 
 
 def _judge(particles: ParticleStack, truth: Any, poses: Any, settings: RefinementSettings) -> Judge:
@@ -248,7 +256,7 @@ def _judge(particles: ParticleStack, truth: Any, poses: Any, settings: Refinemen
         raise InputError(f"there is a {given}, but no {lacking}; expected both or neither")
     if truth is None:
         return lambda result: None
-    volume = np.asarray(torch.as_tensor(_volume(truth)).cpu(), dtype=np.float32)
+    volume = np.asarray(torch.as_tensor(_volume(truth, particles)).cpu(), dtype=np.float32)
     if volume.shape != (particles.n,) * 3:
         raise InputError(f"the true map has shape {volume.shape}, but the particles have {particles.n} pixels a side")
     if not np.isfinite(volume).all() or volume.min() == volume.max():

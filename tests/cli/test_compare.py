@@ -167,7 +167,7 @@ def refused(outcome, output, *words, code=1):
     ("priors", "words"),
     [
         (["gaussian", "gausian"], ["gausian", "did you mean 'gaussian'"]),
-        (["gaussian,tau2=2"], ["tau2", "tau2_fudge"]),
+        (["gaussian,tau2_fuge=2"], ["tau2_fuge", "did you mean 'tau2_fudge'"]),
         (["gaussian", "gaussian mstep=closed-form"], ["mstep", "m-step"]),
         (["gaussian", "no_such_module:Prior"], ["no_such_module"]),
         (["gaussian", "cryoinv.priors:Prior label=bare"], ["'bare'", "Prior"]),

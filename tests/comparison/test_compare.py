@@ -20,10 +20,12 @@ from cryoinv.comparison.result import shells_to
 from cryoinv.comparison.table import COLUMNS, UNKNOWN
 from cryoinv.errors import InputError
 from cryoinv.geometry import Poses
+from cryoinv.io import read_volume, write_volume
 from cryoinv.metrics import fourier_shell_correlation
 from cryoinv.operators.mask import soft_sphere
 from cryoinv.priors import GaussianPrior, Prior
 from cryoinv.refinement import refine
+from cryoinv.simulation import demo_structure, simulate_dataset
 
 from .conftest import COUNT, HOSTILE, METHODS, PIXEL, QUICK, N
 
@@ -177,6 +179,26 @@ def test_when_all_fail_there_is_still_a_report(problem, tmp_path):
     found = compare(*problem[:2], [METHODS[3]], settings=QUICK, device="cpu")
     assert "failed" in found.write(tmp_path).read_text(encoding="utf-8")
     assert not list((tmp_path / "figures").iterdir())
+
+
+def test_files_serve_as_well_as_arrays(tmp_path):
+    size = {"n": N, "pixel_size": PIXEL, "particles": 24}
+    simulate_dataset(demo_structure(), tmp_path, **size, snr=2.0, max_shift=0.0)
+    star, reference, truth, poses = (
+        tmp_path / name for name in ("particles.star", "reference.mrc", "truth.mrc", "truth.star")
+    )
+    settings = type(QUICK)(**{**vars(QUICK), "max_iterations": 1, "orientation_order": 0})
+    options = {"settings": settings, "device": "cpu"}
+    found = compare(star, str(reference), ["gaussian"], truth, poses, **options)
+    row = found.rows()[0]
+    assert row["angle_error_median_degrees"] < 60 and 0 < row["mean_fsc_truth_masked"] < 1
+    lines = poses.read_text().splitlines(keepends=True)
+    poses.write_text("".join(line for line in lines if not line.startswith("000003@")))
+    with pytest.raises(InputError, match=r"truth\.star.*1 of 24"):
+        compare(star, reference, ["gaussian"], truth, poses, **options)
+    write_volume(truth, read_volume(truth)[0], 2 * PIXEL)
+    with pytest.raises(InputError, match=r"truth\.mrc.*pixel size"):
+        compare(star, reference, ["gaussian"], truth, poses, **options)
 
 
 def fails(problem, *arguments, **options):
