@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import CryoinvError, DeviceError, InputError
 
 if TYPE_CHECKING:
+    from .comparison import Comparison, Method, compare
     from .geometry import Poses
     from .io import ParticleStack, read_volume, write_volume
     from .likelihood import FourierImages, MarginalLikelihood
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
+    "comparison": ("Comparison", "Method", "compare"),
     "geometry": ("Poses",),
     "io": ("ParticleStack", "read_volume", "write_volume"),
     "likelihood": ("FourierImages", "MarginalLikelihood"),
@@ -41,6 +43,7 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "CTF",
+    "Comparison",
     "CryoinvError",
     "DeviceError",
     "ForwardModel",
@@ -52,6 +55,7 @@ __all__ = [
     "ImageSpace",
     "InputError",
     "MarginalLikelihood",
+    "Method",
     "ParticleStack",
     "Poses",
     "Prior",
@@ -59,6 +63,7 @@ __all__ = [
     "Shift",
     "SoftMask",
     "VolumeSpace",
+    "compare",
     "read_volume",
     "reconstruct",
     "refine",

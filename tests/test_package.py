@@ -33,7 +33,7 @@ def test_import_costs_little_more_than_torch():
 
 
 ROOMS = ["spaces", "operators", "noise", "likelihood", "priors", "solvers", "geometry", "io", "metrics"]
-ROOMS += ["simulation", "refinement", "plotting", "testing", "cli.main"]
+ROOMS += ["simulation", "refinement", "comparison", "plotting", "testing", "cli.main"]
 
 
 @pytest.mark.parametrize("room", ROOMS)

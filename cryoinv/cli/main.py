@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cryoinv import __version__
+from cryoinv.cli.compare import compare
 from cryoinv.cli.demo import demo
 from cryoinv.cli.evaluate import evaluate
 from cryoinv.cli.fsc import fsc
@@ -53,7 +54,7 @@ def main(
         os.environ[DEBUG_VARIABLE] = "1"
 
 
-for command in (simulate, refine, reconstruct, evaluate, fsc, demo):
+for command in (simulate, refine, compare, reconstruct, evaluate, fsc, demo):
     app.command()(command)
 
 

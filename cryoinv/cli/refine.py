@@ -133,14 +133,14 @@ def run_refinement(
     stack = ParticleStack.from_star(star, settings.allow_duplicates)
     refuse_to_replace(input_files(stack, star, reference), [output / name for name in OUTPUT_FILES])
     volume = read_reference(reference, stack, star)
-    _check_settings(settings, stack, star)
+    check_settings(settings, stack, star)
     refinement = Refinement(stack, volume, settings=settings, device=device, processes=processes, **chosen)
     details = {**words, "particles_file": str(star), "reference_file": str(reference)}
     with folder_lock(output) if processes.first else nullcontext():
         return run_in_folder(refinement, output, resume, overwrite, details)
 
 
-def _check_settings(settings: RefinementSettings, particles: ParticleStack, star: Path) -> None:
+def check_settings(settings: RefinementSettings, particles: ParticleStack, star: Path) -> None:
     """Refuse lengths that do not fit the box, and particles that do not make two halves."""
     from cryoinv.refinement.halves import split_particles
 

@@ -18,7 +18,7 @@ import typer.core
 from cryoinv.cli.ranks import alone, may_end_with_a_message
 from cryoinv.errors import CryoinvError, InputWarning
 
-__all__ = ["DEBUG_VARIABLE", "ReportingGroup", "say"]
+__all__ = ["DEBUG_VARIABLE", "ReportingGroup", "describe", "say", "show_traceback", "warnings_and_log"]
 
 DEBUG_VARIABLE = "CRYOINV_DEBUG"
 _INTERRUPTED = 130
@@ -36,7 +36,7 @@ class ReportingGroup(typer.core.TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command, and report what stops it."""
         try:
-            with _warnings_and_log():
+            with warnings_and_log():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             _last_words("interrupted; what was finished is on disk")
@@ -52,7 +52,7 @@ class ReportingGroup(typer.core.TyperGroup):
         except Exception as error:
             if isinstance(error, (_USAGE_ERROR, typer.Exit, typer.Abort)):
                 raise
-            _last_words(_describe(error))
+            _last_words(describe(error))
             raise typer.Exit(1) from None
 
 
@@ -68,11 +68,11 @@ def say(message: str, kind: str = "") -> None:
 def _last_words(message: str) -> None:
     """Say why this process ends, and how it came about if asked to; of several processes, one does."""
     if may_end_with_a_message():
-        _show_traceback()
+        show_traceback()
         say(message, "error")
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """One line about an exception nobody foresaw: type, message, place, what to do."""
     if isinstance(error, MemoryError) or "out of memory" in str(error):
         return f"out of memory: {_one_line(error)}; use a smaller box, fewer threads, or a larger machine"
@@ -90,7 +90,8 @@ def _one_line(error: Exception) -> str:
     return text if len(text) <= 500 else text[:500] + " ..."
 
 
-def _show_traceback() -> None:
+def show_traceback() -> None:
+    """Print the traceback of the exception that is being handled, if it was asked for."""
     debugging = os.environ.get(DEBUG_VARIABLE, "").lower() not in ("", "0", "false", "no")
     if debugging and isinstance(sys.exception(), Exception):
         traceback.print_exc(file=sys.stderr)
@@ -106,7 +107,7 @@ class _Handler(logging.Handler):
 
 
 @contextmanager
-def _warnings_and_log() -> Iterator[None]:
+def warnings_and_log() -> Iterator[None]:
     """Show the library's log, and its warnings as short as its errors."""
     logger, handler = logging.getLogger("cryoinv"), _Handler()
     level, propagate = logger.level, logger.propagate

@@ -20,7 +20,7 @@ from cryoinv.refinement.evaluation import read_summary
 from cryoinv.refinement.output import CHECKPOINT, OUTPUT_FILES, IterationLog, write_refinement
 from cryoinv.refinement.state import RefinementState
 
-__all__ = ["run_in_folder"]
+__all__ = ["finished_summary", "run_in_folder"]
 
 
 def run_in_folder(
@@ -30,7 +30,7 @@ def run_in_folder(
     processes = refinement.processes
     state = refinement.saved(output / CHECKPOINT) if resume else None
     log = IterationLog(output, state.history if state else (), overwrite)
-    finished = _finished(state, refinement, output) if state and processes.first else None
+    finished = finished_summary(state, refinement, output) if state and processes.first else None
     if processes.broadcast({"finished": np.array(finished is not None)})["finished"]:
         say(f"the refinement in {output} is finished: nothing is left to do")
         return finished
@@ -44,7 +44,7 @@ def run_in_folder(
             return _written(result, refinement, output, details) if processes.first else None
 
 
-def _finished(state: RefinementState, refinement: Refinement, output: Path) -> dict[str, Any] | None:
+def finished_summary(state: RefinementState, refinement: Refinement, output: Path) -> dict[str, Any] | None:
     """Summary of a run that has reached its end, if all its files are there."""
     if not state.done(refinement.settings) or not all((output / name).is_file() for name in OUTPUT_FILES):
         return None

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
+    from cryoinv.comparison import Comparison
     from cryoinv.metrics import Resolution
     from cryoinv.refinement.evaluation import Evaluation
 
 Row = tuple[str, str]
 
-__all__ = ["angstrom", "evaluation_rows", "print_shells", "print_table", "refinement_rows"]
+__all__ = ["angstrom", "evaluation_rows", "print_comparison", "print_shells", "print_table", "refinement_rows"]
 
 _INSIDE = "  inside the particle's sphere"
+_COMPARED = {
+    "method": "method",
+    "status": "",
+    "mean_fsc_truth_masked": "mean FSC",
+    "resolution_truth_05_masked_angstrom": "truth 0.5 (Å)",
+    "resolution_half_0143_masked_angstrom": "halves 0.143 (Å)",
+    "angle_error_median_degrees": "angle (°)",
+    "wall_seconds": "time (s)",
+    "peak_memory_mib": "MiB",
+}
 
 
 def print_table(title: str, rows: Iterable[Row]) -> None:
@@ -92,3 +104,19 @@ def print_shells(curve: Sequence[float], n: int, pixel_size: float, crossings: M
     Console().print(table)
     for threshold, found in crossings.items():
         Console().print(f"FSC falls below {threshold:g} at {found}", highlight=False)
+
+
+def print_comparison(title: str, comparison: Comparison) -> None:
+    """Print the methods of a comparison, the best first, by a few of the quantities that are known.
+
+    FSC and resolutions are those inside the particle's sphere.
+    """
+    rows = comparison.ranked()
+    columns = [column for column in comparison.known_columns(rows) if column.name in _COMPARED]
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        justify: Literal["left", "right"] = "left" if column.digits is None else "right"
+        table.add_column(_COMPARED[column.name], justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(column.text(row)) for column in columns))
+    Console().print(table)

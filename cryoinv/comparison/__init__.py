@@ -1,1 +1,8 @@
-"""Many methods on the same data: one table, one report."""
+"""Many methods on one problem: the same particles, seed and schedule, one table and one report."""
+
+from .methods import Method, default_methods, method_from
+from .result import MethodResult
+from .run import compare
+from .table import Comparison
+
+__all__ = ["Comparison", "Method", "MethodResult", "compare", "default_methods", "method_from"]

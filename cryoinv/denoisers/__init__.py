@@ -5,20 +5,12 @@ from .base import Denoiser, DenoiserOperator
 from .combined import Composition, RotationAverage
 from .context import PriorContext
 from .filters import LowPass, Wiener
-<<<<<<< HEAD
 from .mixture import GaussianMixture
-from .network import NetworkDenoiser
+from .network import NetworkDenoiser, gated_map
 from .patches import Patchwise
 from .real_space import NonLocalMeans, TotalVariation, Wavelet
-<<<<<<< HEAD
 from .registry import DENOISERS, denoiser_from, denoisers_from
-=======
-=======
-from .network import NetworkDenoiser, gated_map
->>>>>>> critic
-from .registry import DENOISERS, denoiser_from
 from .solvent import SolventFlattening
->>>>>>> denoisers
 from .solvent_mask import solvent_mask
 
 __all__ = [
@@ -39,10 +31,7 @@ __all__ = [
     "Wavelet",
     "Wiener",
     "denoiser_from",
-<<<<<<< HEAD
     "denoisers_from",
-    "solvent_mask",
-=======
     "gated_map",
->>>>>>> critic
+    "solvent_mask",
 ]

@@ -19,13 +19,13 @@ from .solvent import SolventFlattening
 
 __all__ = ["DENOISERS", "denoiser_from", "denoisers_from"]
 
-<<<<<<< HEAD
 _ALL: tuple[type[Denoiser], ...] = (
     LowPass,
     Wiener,
     TotalVariation,
     Wavelet,
     NonLocalMeans,
+    SolventFlattening,
     Composition,
     RotationAverage,
     ResolutionBands,
@@ -33,22 +33,6 @@ _ALL: tuple[type[Denoiser], ...] = (
     NetworkDenoiser,
 )
 DENOISERS: dict[str, type[Denoiser]] = {each.name: each for each in _ALL}
-=======
-DENOISERS: dict[str, type[Denoiser]] = {
-    each.name: each
-    for each in (
-        LowPass,
-        Wiener,
-        TotalVariation,
-        Wavelet,
-        NonLocalMeans,
-        SolventFlattening,
-        Composition,
-        RotationAverage,
-        Patchwise,
-    )
-}
->>>>>>> denoisers
 
 
 def denoiser_from(spec: str) -> Denoiser:

@@ -6,7 +6,7 @@ Figures are made without pyplot, so that drawing leaves no state behind and need
 import os
 from collections.abc import Sized
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart by colour-blind readers too; the darkest first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 GREY = "#606060"
+_DASHES = ("-", (0, (6, 2)), (0, (2, 2)), (0, (6, 2, 2, 2)))
 _FORMATS = (".png", ".pdf", ".svg")
 _ROUND = (500, 200, 100, 50, 30, 20, 15, 12, 10, 9, 8, 7, 6, 5, 4.5, 4, 3.5, 3, 2.5, 2.2, 2, 1.8, 1.6, 1.4)
 
@@ -80,6 +81,18 @@ def new_chart(series: Sized, what: str, height: float, title: str = "") -> "tupl
     axes.grid(True, color="#E6E6E6", linewidth=0.7)
     axes.set_axisbelow(True)
     return figure, axes
+
+
+def line_style(index: int) -> dict[str, Any]:
+    """Colour and dashes of a curve among many: more than there are colours are told apart by their dashes.
+
+    Examples
+    --------
+    >>> line_style(0), line_style(7)["color"], line_style(7)["linestyle"]
+    ({'color': '#0072B2', 'linestyle': '-'}, '#0072B2', (0, (6, 2)))
+    """
+    round_, colour = divmod(index, len(COLOURS))
+    return {"color": COLOURS[colour], "linestyle": _DASHES[round_ % len(_DASHES)]}
 
 
 def save_figure(figure: "Figure", path: str | os.PathLike[str], dpi: int = 150) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cryoinv.metrics.resolution import resolution_at
-from cryoinv.plotting.canvas import COLOURS, GREY, angstrom_ticks, as_finite, new_chart, save_figure
+from cryoinv.plotting.canvas import GREY, angstrom_ticks, as_finite, line_style, new_chart, save_figure
 
 
 def plot_fsc(
@@ -66,16 +66,16 @@ def plot_fsc(
     for index, (name, values) in enumerate(curves.items()):
         values = as_finite(values, "FSC curve", name)
         lowest = min(lowest, values.min())
-        colour = COLOURS[index % len(COLOURS)]
+        style = line_style(index)
         found = [resolution_at(values, level, n, pixel_size) for level in thresholds]
         reached = ", ".join(f"{r} at {level:g}" for r, level in zip(found, thresholds, strict=True))
         frequency = np.arange(len(values)) / (n * pixel_size)
         axes.plot(
-            frequency, values, color=colour, linewidth=1.8, label=f"{name}: {reached}" if found else name
+            frequency, values, **style, linewidth=1.8, label=f"{name}: {reached}" if found else name
         )
         for r, level in zip(found, thresholds, strict=True):
             if not r.reached_nyquist and r.shell > 1:
-                axes.plot(1 / r.angstrom, level, "o", color=colour, markersize=5, markeredgecolor="white")
+                axes.plot(1 / r.angstrom, level, "o", color=style["color"], markersize=5, markeredgecolor="white")
     axes.set(xlim=(0, nyquist), ylim=(lowest - 0.02, 1.04), ylabel="Fourier shell correlation")
     axes.set_xlabel("spatial frequency (1/Å)")
     top = axes.secondary_xaxis("top")

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cryoinv.plotting.canvas import COLOURS, as_finite, new_chart, save_figure
+from cryoinv.plotting.canvas import as_finite, line_style, new_chart, save_figure
+
+_FILLED = 3  # more histograms than these would hide one another
 
 
 def plot_angular_errors(
@@ -47,13 +49,14 @@ def plot_angular_errors(
     low = 10 ** np.floor(np.log10(np.clip(smallest, 1e-3, 1)))
     edges = np.geomspace(low, 180, 1 + 12 * round(np.log10(180 / low) * 1.6))
     for index, (name, degrees) in enumerate(values.items()):
-        colour = COLOURS[index % len(COLOURS)]
+        style = line_style(index)
         median, p90 = np.percentile(degrees, [50, 90])
         share, _ = np.histogram(np.clip(degrees, low, 180), edges)
         label = f"{name}: median {median:.3g}°, 90 % within {p90:.3g}°"
-        axes.stairs(100 * share / len(degrees), edges, color=colour, fill=True, alpha=0.2)
-        axes.stairs(100 * share / len(degrees), edges, color=colour, linewidth=1.6, label=label)
-        axes.axvline(np.clip(median, low, 180), color=colour, linewidth=1.2, linestyle=(0, (5, 3)))
+        if len(values) <= _FILLED:
+            axes.stairs(100 * share / len(degrees), edges, color=style["color"], fill=True, alpha=0.2)
+        axes.stairs(100 * share / len(degrees), edges, **style, linewidth=1.6, label=label)
+        axes.axvline(np.clip(median, low, 180), color=style["color"], linewidth=1.2, linestyle=(0, (5, 3)))
     axes.set(xscale="log", xlim=(low, 180), xlabel="angular error (degrees)", ylabel="particles (%)")
     ticks = [t for t in (0.001, 0.01, 0.1, 0.3, 1, 3, 10, 30, 90, 180) if t >= low]
     axes.set_xticks(ticks, labels=[f"{t:g}" for t in ticks])

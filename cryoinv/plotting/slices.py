@@ -1,6 +1,7 @@
 """Central slices of maps."""
 
 import os
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from cryoinv.plotting.canvas import as_finite, new_figure, require_series, save_
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_LETTERS = 24  # that fit above a slice
 _PLANES = (("xy", 0), ("xz", 1), ("yz", 2))
 
 
@@ -75,7 +77,7 @@ def plot_central_slices(
             axes.spines[:].set_visible(False)
             if column == 0:
                 axes.set_ylabel(f"{plane[1]}   ({plane} plane)")
-        grid[0, column].set_title(name, fontsize=10)
+        grid[0, column].set_title(textwrap.fill(name, _LETTERS), fontsize=10)
         _scale_bar(grid[2, column], planes.shape[-1], pixel_size)
     return save_figure(figure, path)
 

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +29,10 @@ from cryoinv.operators.mask import soft_sphere
 
 from .settings import RefinementSettings
 
-__all__ = ["Evaluation", "evaluate_refinement"]
+if TYPE_CHECKING:
+    from cryoinv.io import ParticleStack
+
+__all__ = ["Evaluation", "check_truth", "evaluate_map", "evaluate_refinement", "true_poses"]
 
 _THRESHOLDS = {"05": 0.5, "0143": 0.143}
 _NEAR_DEGREES = 20.0  # poses farther off say nothing of where the map is
@@ -145,35 +148,69 @@ def evaluate_refinement(
     volume, true_volume, pixel_size = _maps(folder / "map.mrc", Path(truth))
     estimated, true = _matched_poses(folder / "particles.star", Path(truth_poses))
     diameter, group = _particle(folder, particle_diameter, symmetry)
-    box = len(volume) * pixel_size
-    if not 0 < diameter <= box:
-        raise InputError(f"the particle diameter is {diameter:g} Å, expected one inside the box of {box:g} Å")
-    errors = pose_errors(estimated, true, group)
-    turned = mirror_rotations(estimated.rotations) if errors.mirrored else estimated.rotations
+    return evaluate_map(volume, estimated, true_volume, true, pixel_size, diameter, group)
+
+
+def evaluate_map(
+    volume: np.ndarray,
+    poses: Poses,
+    truth: np.ndarray,
+    truth_poses: Poses,
+    pixel_size: float,
+    particle_diameter: float,
+    symmetry: str = "C1",
+) -> Evaluation:
+    """Compare a map and poses in memory with the true ones, in the frame that fits best (see `evaluate_refinement`).
+
+    Parameters
+    ----------
+    volume, truth : numpy.ndarray, shape (n, n, n)
+        The map, and the true one.
+    poses, truth_poses : Poses
+        Of the same particles in the same order.
+    pixel_size : float
+        Å per pixel.
+    particle_diameter : float
+        Å, of the sphere inside which the maps are compared.
+    symmetry : str
+        Point group of the true map.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    InputError
+        If the diameter is not one inside the box.
+    """
+    box, symmetry = len(volume) * pixel_size, PointGroup(symmetry).name
+    if not 0 < particle_diameter <= box:
+        raise InputError(f"the particle diameter is {particle_diameter:g} Å, expected one inside the box of {box:g} Å")
+    errors = pose_errors(poses, truth_poses, symmetry)
+    turned = mirror_rotations(poses.rotations) if errors.mirrored else poses.rotations
     turned = turned @ errors.global_rotation.T
     near = errors.angle_degrees <= _NEAR_DEGREES
-    displacement = find_displacement(turned[near], estimated.shifts[near], true.shifts[near])
-    centred = Poses(turned, estimated.shifts + (turned @ displacement)[:, :2])
-    shift_errors = np.linalg.norm(centred.shifts - true.shifts, axis=1)
+    displacement = find_displacement(turned[near], poses.shifts[near], truth_poses.shifts[near])
+    centred = Poses(turned, poses.shifts + (turned @ displacement)[:, :2])
+    shift_errors = np.linalg.norm(centred.shifts - truth_poses.shifts, axis=1)
     errors = PoseErrors(errors.angle_degrees, shift_errors, errors.global_rotation, errors.mirrored)
     volume = np.asarray(map_in_true_frame(volume, errors.global_rotation, errors.mirrored))
     volume = move(volume, -displacement / pixel_size)
-    sphere = soft_sphere(len(volume), diameter / 2 / pixel_size).numpy()
-    fsc_masked = fourier_shell_correlation(volume * sphere, true_volume * sphere)
-    resolved = low_pass(
-        true_volume, pixel_size, resolution_at(fsc_masked, 0.5, len(volume), pixel_size).angstrom
-    )
+    sphere = soft_sphere(len(volume), particle_diameter / 2 / pixel_size).numpy()
+    fsc_masked = fourier_shell_correlation(volume * sphere, truth * sphere)
+    resolved = low_pass(truth, pixel_size, resolution_at(fsc_masked, 0.5, len(volume), pixel_size).angstrom)
     return Evaluation(
         volume,
-        true_volume,
-        fourier_shell_correlation(volume, true_volume),
+        truth,
+        fourier_shell_correlation(volume, truth),
         fsc_masked,
         errors,
         displacement,
         pixel_size,
-        diameter,
-        group,
-        find_near_symmetry(turned, true.rotations, resolved, sphere, group),
+        particle_diameter,
+        symmetry,
+        find_near_symmetry(turned, truth_poses.rotations, resolved, sphere, symmetry),
     )
 
 
@@ -243,20 +280,76 @@ def move(volume: np.ndarray, vector: np.ndarray) -> np.ndarray:
     return np.fft.irfftn(spectrum, s=volume.shape, axes=(0, 1, 2)).astype(volume.dtype)
 
 
-def _matched_poses(estimated: Path, true: Path) -> tuple[Poses, Poses]:
+def true_poses(particles: ParticleStack, path: str | os.PathLike[str], name: str = "the particles") -> Poses:
+    """Read the true poses of particles, in their order.
+
+    Parameters
+    ----------
+    particles : ParticleStack
+        Matched by image, not by row.
+    path : str or path-like
+        STAR file with the true poses.
+    name : str
+        Of the particles, for messages.
+
+    Returns
+    -------
+    Poses
+
+    Raises
+    ------
+    InputError
+        If it has no poses, or lacks a particle.
+    """
     from cryoinv.io import ParticleStack, match_particles
     from cryoinv.io.particle_checks import checked_poses
 
-    # A refinement of a symmetry-expanded set has duplicates; those of the truth are refused where they matter.
-    stacks = [ParticleStack.from_star(path, allow_duplicates=True) for path in (estimated, true)]
-    found = []
-    for path, stack in zip((estimated, true), stacks, strict=True):
-        found.append(checked_poses(stack, str(path)))
+    # Duplicates of the truth are refused where they matter.
+    stack = ParticleStack.from_star(path, allow_duplicates=True)
+    known = checked_poses(stack, str(path))
     try:
-        rows = match_particles(stacks[0], stacks[1])
+        return known[match_particles(particles, stack)]
     except InputError as error:
-        raise InputError(f"{true}: does not cover {estimated}: {error}") from None
-    return found[0], found[1][rows]
+        raise InputError(f"{path}: does not cover {name}: {error}") from None
+
+
+def check_truth(
+    particles: ParticleStack, truth: str | os.PathLike[str], truth_poses: str | os.PathLike[str]
+) -> None:
+    """Refuse a true map and poses that a refinement of the particles could not be held against.
+
+    Parameters
+    ----------
+    particles : ParticleStack
+        To be refined.
+    truth, truth_poses : str or path-like
+        As in `evaluate_refinement`.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, or does not fit the particles.
+    """
+    from cryoinv.io import read_volume, same_pixel_size
+    from cryoinv.io.checks import check_varies
+
+    volume, pixel_size = read_volume(truth)
+    check_varies(volume, str(truth))
+    if len(volume) != particles.n:
+        raise InputError(f"{truth}: has {len(volume)} voxels a side, but the particles have {particles.n} pixels")
+    if not same_pixel_size(pixel_size, particles.pixel_size):
+        raise InputError(
+            f"{truth}: the pixel size is {pixel_size:.4g} Å, but {particles.pixel_size:.4g} Å in the particles"
+        )
+    true_poses(particles, truth_poses)
+
+
+def _matched_poses(estimated: Path, true: Path) -> tuple[Poses, Poses]:
+    from cryoinv.io import ParticleStack
+    from cryoinv.io.particle_checks import checked_poses
+
+    stack = ParticleStack.from_star(estimated, allow_duplicates=True)  # as a refinement of a symmetry-expanded set has
+    return checked_poses(stack, str(estimated)), true_poses(stack, true, str(estimated))
 
 
 def _maps(estimated: Path, true: Path) -> tuple[np.ndarray, np.ndarray, float]:

@@ -10,10 +10,12 @@ import pytest
 from cryoinv.errors import InputError
 from cryoinv.geometry import exp_rotation, matrix_from_euler, random_rotations
 from cryoinv.plotting import (
+    bars,
     canvas,
     fsc,
     orientations,
     plot_angular_errors,
+    plot_bars,
     plot_central_slices,
     plot_fsc,
     plot_orientations,
@@ -32,6 +34,7 @@ DRAW = {
     "orientations": lambda path: plot_orientations(ROTATIONS, path, title="T"),
     "history": lambda path: plot_resolution_history({"a": [30, 12, 9]}, path, 3.0, {2: "local"}, title="T"),
     "errors": lambda path: plot_angular_errors({"a": np.linspace(0, 180, 99)}, path, title="T"),
+    "bars": lambda path: plot_bars({"time (s)": {"a": 3.0, "b": None}, "MiB": {"a": 9, "b": 8}}, path, title="T"),
 }
 
 
@@ -39,7 +42,7 @@ DRAW = {
 def drawn(monkeypatch):
     """Figures instead of files."""
     figures = []
-    for module in (fsc, slices, orientations, resolution, pose_error):
+    for module in (bars, fsc, slices, orientations, resolution, pose_error):
         monkeypatch.setattr(module, "save_figure", lambda figure, path: figures.append(figure))
     return figures
 
@@ -166,9 +169,31 @@ def test_error_histogram_counts_everyone(drawn):
     assert axes.get_xlim()[1] == 180
 
 
+def test_many_curves_are_told_apart(drawn):
+    plot_fsc({str(k): CURVE for k in range(12)}, 16, 2.0, "x.png", ())
+    plot_angular_errors({str(k): np.linspace(1, 9, 50) for k in range(12)}, "x.png")
+    curves = [line for line in drawn[0].axes[0].lines if len(line.get_xdata()) == 9]
+    looks = [(line.get_color(), str(line._unscaled_dash_pattern)) for line in curves]
+    assert len(set(looks)) == len(looks) == 12
+    assert not any(patch.get_fill() for patch in drawn[1].axes[0].patches)
+
+
+def test_bars_have_their_lengths_and_say_what_is_not_known(drawn):
+    plot_bars({"time (s)": {"a": 3.0, "b": 1.5}, "MiB": {"a": None, "b": 0.0}}, "x.png")
+    left, right = drawn[0].axes
+    assert [bar.get_width() for bar in left.patches] == [3.0, 1.5] and left.get_xlabel() == "time (s)"
+    assert [text.get_text() for text in left.texts] == ["3", "1.5"]
+    assert [text.get_text() for text in right.texts] == ["not known", "0"]
+    assert left.yaxis_inverted() and left.get_xlim()[1] > 3
+
+
 @pytest.mark.parametrize(
     "draw, message",
     [
+        (lambda p: plot_bars({}, p), "no quantity"),
+        (lambda p: plot_bars({"s": {}}, p), "no bar"),
+        (lambda p: plot_bars({"s": {"a": 1.0}, "MiB": {"b": 1.0}}, p), "'MiB' has the names"),
+        (lambda p: plot_bars({"s": {"a": -1.0}}, p), "negative or not finite"),
         (lambda p: plot_fsc({}, 16, 2.0, p), "no FSC curve"),
         (lambda p: plot_fsc({"a": CURVE[:4]}, 16, 2.0, p), "9 shells"),
         (lambda p: plot_fsc({"half": CURVE * np.nan}, 16, 2.0, p), "'half' is empty or not finite"),

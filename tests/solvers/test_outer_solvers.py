@@ -4,7 +4,6 @@ import functools
 from functools import partial
 
 import numpy as np
-import pytest
 import torch
 
 from cryoinv.geometry import SO3Grid
@@ -13,14 +12,12 @@ from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import NufftInterpolation, TrilinearInterpolation
 from cryoinv.priors import GaussianPrior, PriorContext
 from cryoinv.solvers import (
-    EM,
     SGD,
     Adam,
     ClosedForm,
     KGradient,
     batches_of,
     expectation_maximisation,
-    stochastic_gradient,
 )
 
 from ..likelihood.problems import ArrayParticles, random_volume, simulate
@@ -91,7 +88,7 @@ def away_from(likelihood, x, part):
 FULL = [SGD(1, 0.5, 1, 0), Adam(0.1, batches=1, decay=0), KGradient(1, 1, 0), KGradient(0.3, 1, 0.5)]
 
 if __name__ == "__main__":
-    import time, sys
+    import time
     for name in PROBLEMS:
         l, rest = em_rest(name)
         away = away_from(l, rest, .2)

@@ -1,0 +1,327 @@
+"""What is compared: a method is a prior, and the ways to solve with it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from cryoinv.denoisers import denoiser_from
+from cryoinv.errors import InputError
+from cryoinv.priors import PRIORS, Prior, prior_from
+from cryoinv.solvers import MStep, m_step_for, m_step_from
+from cryoinv.specs import nearest, split_spec
+
+__all__ = ["BASELINE", "Method", "MethodWords", "default_methods", "method_from"]
+
+BASELINE = "masked-gaussian"  # what every learned prior has to beat
+_DEFAULTS = ("gaussian", BASELINE, "red", "cw-red")
+_SOLVED_BY_EM = "em"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A prior, and how the map is found under it.
+
+    Parameters
+    ----------
+    prior : Prior
+        The prior.
+    m_step : MStep, optional
+        By default the first, simplest first, that takes the prior.
+    solver : object, optional
+        Outer solver; EM by default.
+    output_prior : Prior, optional
+        Prior of the map that is reported, where that is not the one the particles are aligned to.
+    label : str, optional
+        What tables and figures call it; what the prior prints by default.
+
+    Examples
+    --------
+    >>> from cryoinv.priors import GaussianPrior
+    >>> Method(GaussianPrior(tau2_fudge=2)).label
+    'GaussianPrior(tau2_fudge=2)'
+    """
+
+    prior: Prior
+    m_step: MStep | None = None
+    solver: Any = None
+    output_prior: Prior | None = None
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.prior, Prior):
+            raise InputError(f"the prior of a method is a {type(self.prior).__name__}, expected a Prior")
+        if not self.label:
+            object.__setattr__(self, "label", repr(self.prior))
+
+    def arguments(self) -> dict[str, Any]:
+        """Keywords for `Refinement`, those that are not the default; prior and M-step are checked against each other.
+
+        Raises
+        ------
+        InputError
+            If the M-step needs what the prior does not offer, or no M-step takes the prior.
+        """
+        m_step = self.m_step
+        if m_step is None and self.solver is None:
+            m_step = m_step_for(self.prior)
+        if m_step is not None:
+            m_step.check(self.prior)
+        chosen = {"m_step": m_step, "solver": self.solver, "output_prior": self.output_prior}
+        return {"prior": self.prior} | {name: value for name, value in chosen.items() if value is not None}
+
+    def parts(self) -> dict[str, str]:
+        """What prior, M-step, solver and output prior print, by these names."""
+        used = self.arguments()
+        return {
+            "prior": repr(self.prior),
+            "m_step": repr(used["m_step"]) if "m_step" in used else "",
+            "solver": "EM" if self.solver is None else repr(self.solver),
+            "output_prior": "" if self.output_prior is None else repr(self.output_prior),
+        }
+
+
+@dataclass(frozen=True)
+class MethodWords:
+    """A method in words, each the specification of a part; empty for the default.
+
+    Parameters
+    ----------
+    prior, m_step, solver, denoiser, output_prior : str
+        Specifications, ``NAME[,key=value...]`` or ``module:object[,key=value...]``.
+    label : str
+        Its name.
+    """
+
+    prior: str
+    m_step: str = ""
+    solver: str = ""
+    denoiser: str = ""
+    output_prior: str = ""
+    label: str = ""
+
+    @classmethod
+    def parsed(cls, text: str) -> MethodWords:
+        """Words of ``SPEC [m-step=SPEC] [solver=SPEC] [denoiser=SPEC] [output-prior=SPEC] [label=TEXT]``.
+
+        Parameters
+        ----------
+        text : str
+            The prior's specification first; parts with blanks in quotes.
+
+        Returns
+        -------
+        MethodWords
+
+        Raises
+        ------
+        InputError
+            If a part is unknown, empty or stands twice; the message names the nearest.
+
+        Examples
+        --------
+        >>> MethodWords.parsed("pnp,strength=2 m-step=admm,iterations=5 label='Plug and play'")
+        MethodWords(prior='pnp,strength=2', m_step='admm,iterations=5', solver='', denoiser='', output_prior='',
+            label='Plug and play')
+        """
+        try:
+            prior, *rest = shlex.split(text)
+        except ValueError as error:
+            expected = "expected a prior's NAME[,key=value...]"
+            raise InputError(f"method {text!r}: cannot be read ({error}), {expected}") from None
+        keys = {name.replace("_", "-"): name for name in cls.__dataclass_fields__ if name != "prior"}
+        said: dict[str, str] = {}
+        for part in rest:
+            key, equals, value = part.partition("=")
+            if key not in keys:
+                raise InputError(f"method {text!r} has no part {key!r}, {nearest(key, keys)}")
+            if not (equals and value.strip()):
+                raise InputError(f"method {text!r}: found {part!r}, expected {key}=...")
+            if keys[key] in said:
+                raise InputError(f"method {text!r}: {key} stands twice")
+            said[keys[key]] = value.strip()
+        own_label = [part for part in (prior, *rest) if not part.startswith("label=")]
+        return cls(prior, **{"label": " ".join(own_label)} | said)
+
+    def with_common(self, m_step: str = "", solver: str = "", denoiser: str = "") -> MethodWords:
+        """Give it what all methods share, where it has no such part of its own and the prior takes it.
+
+        Parameters
+        ----------
+        m_step, solver, denoiser : str
+            Specifications; none if empty.
+
+        Returns
+        -------
+        MethodWords
+
+        Raises
+        ------
+        InputError
+            If one of the specifications is wrong in itself.
+        """
+        # What is wrong with them is not a prior's refusal.
+        for spec, make in ((denoiser, denoiser_from), (m_step, m_step_from), (solver, _solver)):
+            if spec:
+                make(spec)
+        return self._taking("denoiser", denoiser)._taking("m_step", m_step)._taking("solver", solver)
+
+    def _taking(self, part: str, spec: str) -> MethodWords:
+        """The method with a part that all share; without it, said aloud, where it can be made but for that part."""
+        if not spec or getattr(self, part):
+            return self
+        more = replace(self, **{part: spec})
+        try:
+            more.made()
+        except InputError as refusal:
+            self.made()
+            log.info("the common %s is left out: %s", part.replace("_", "-"), refusal)
+            return self
+        return more
+
+    def made(self) -> Method:
+        """The method, its parts checked against each other.
+
+        Returns
+        -------
+        Method
+
+        Raises
+        ------
+        InputError
+            If a part cannot be made, or M-step and prior do not fit; the message names the method.
+        """
+        try:
+            method = Method(
+                self._prior(),
+                m_step_from(self.m_step) if self.m_step else None,
+                _solver(self.solver),
+                prior_from(self.output_prior) if self.output_prior else None,
+                self.label or self.prior,
+            )
+            method.arguments()
+        except InputError as error:
+            raise InputError(f"method {self.label or self.prior!r}: {error}") from None
+        return method
+
+    def _prior(self) -> Prior:
+        # As an option of the prior's own, so that one that takes no denoiser refuses it.
+        return prior_from(f"{self.prior},denoiser=({self.denoiser})" if self.denoiser else self.prior)
+
+    def parts(self) -> dict[str, str]:
+        """All but the label, by name: what makes two methods the same."""
+        return {name: text for name, text in asdict(self).items() if name != "label"}
+
+
+def _solver(spec: str) -> Any:
+    """Solver of a specification; None for EM, the default."""
+    if not spec or split_spec(spec, "solver") == (_SOLVED_BY_EM, {}):
+        return None
+    from cryoinv import solvers
+
+    if not hasattr(solvers, "solver_from"):
+        raise InputError(f"unknown solver {spec!r}, {nearest(spec, [_SOLVED_BY_EM])}")
+    return solvers.solver_from(spec)
+
+
+def method_from(text: str) -> Method:
+    """Make the method of a specification.
+
+    Parameters
+    ----------
+    text : str
+        ``SPEC [m-step=SPEC] [solver=SPEC] [denoiser=SPEC] [output-prior=SPEC] [label=TEXT]``, separated by blanks; the
+        first is the prior's. Parts with blanks stand in quotes.
+
+    Returns
+    -------
+    Method
+
+    Raises
+    ------
+    InputError
+        If there is no such part, it cannot be made, or M-step and prior do not fit; the message names the nearest name.
+
+    Examples
+    --------
+    >>> method_from("gaussian,tau2_fudge=2 m-step=closed-form label=smooth")
+    Method(prior=GaussianPrior(tau2_fudge=2), m_step=ClosedForm(), solver=None, output_prior=None, label='smooth')
+    """
+    return MethodWords.parsed(text).made()
+
+
+def default_methods() -> list[str]:
+    """Priors that are compared where none is named: those of the paper, and the baseline every learned one must beat.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> default_methods()[0]
+    'gaussian'
+    """
+    return [name for name in _DEFAULTS if name in PRIORS]
+
+
+def distinct(names: Sequence[str], taken: Sequence[str] = (), pattern: str = "{} ({})") -> list[str]:
+    """Names told apart, in whatever case, by numbers where they are the same as an earlier one.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Wanted.
+    taken : sequence of str
+        In use already.
+    pattern : str
+        How name and number are joined.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> distinct(["red", "RED", "tv", "red (2)"], taken=["tv"])
+    ['red', 'RED (2)', 'tv (2)', 'red (2) (2)']
+    """
+    used = {name.lower() for name in taken}
+    found = []
+    for name in names:
+        number, chosen = 1, name
+        while chosen.lower() in used:
+            number += 1
+            chosen = pattern.format(name, number)
+        used.add(chosen.lower())
+        found.append(chosen)
+    return found
+
+
+def folder_names(labels: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
+    """Names of folders for methods, of letters, digits, dots and hyphens alone, told apart.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        What the methods are called.
+    taken : sequence of str
+        Folders that are in use.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> folder_names(["gaussian,tau2_fudge=2", "../../etc", "β"])
+    ['gaussian-tau2_fudge-2', 'etc', 'method']
+    """
+    bare = [re.sub(r"[^A-Za-z0-9_.]+", "-", label)[:60].strip("-.") or "method" for label in labels]
+    return distinct(bare, taken, "{}-{}")
