@@ -131,7 +131,10 @@ def reconstruct(
     half_maps = (first.to_volume(first.unregularised()), second.to_volume(second.unregularised()))
     fsc = fourier_shell_correlation(*half_maps)
     joined = first + second
-    volume = joined.to_volume(joined.unregularised()) if estimator is None else _solve(joined, fsc, estimator, particle_diameter)
+    if estimator is None:
+        volume = joined.to_volume(joined.unregularised())
+    else:
+        volume = _solve(joined, fsc, estimator, particle_diameter)
     return Reconstruction(volume, half_maps, fsc, particles.pixel_size)
 
 
