@@ -30,9 +30,9 @@ def solvent_mask(
 
     The map is low-passed to `lowpass`, or to the half-maps' resolution where that is coarser. The particle is what
     exceeds the solvent's median by `sigmas` of its standard deviations (from the median absolute deviation outside
-    the particle's sphere) and by half of what Otsu's threshold inside the sphere does; islands below a tenth of the largest
-    are left out. d is the distance to it, a `extend` and e `edge`. The mask never exceeds the soft sphere, and is the
-    sphere where nothing stands out: where the particle would fill less than 1 % or more than 90 % of it.
+    the particle's sphere) and by half of what Otsu's threshold inside the sphere does; islands below a tenth of the
+    largest are left out. d is the distance to it, a `extend` and e `edge`. The mask never exceeds the soft sphere,
+    and is the sphere where nothing stands out: where the particle would fill less than 1 % or more than 90 % of it.
 
     The mask depends neither on the grey scale nor on an offset of the map. It is found on the CPU.
 
