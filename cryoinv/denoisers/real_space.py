@@ -21,20 +21,19 @@ if TYPE_CHECKING:
 __all__ = ["NonLocalMeans", "TotalVariation", "Wavelet", "noise_level"]
 
 _LEAST_PART = 0.01  # of the box: with fewer voxels between particle and box, the corners tell the noise
-_CUT = 2.5  # standard deviations
-_CUT_VARIANCE = 0.97757  # of a standard normal variable whose absolute value is cut off there
+_CUT = 4.0  # standard deviations; the variance of a normal variable is hardly less for it, by 1e-4
 
 
 def noise_level(volume: torch.Tensor, context: PriorContext) -> float:
-    r"""Standard deviation of the noise: that outside the particle, with what is beyond 2.5 deviations cut off there.
+    r"""Standard deviation of the noise: that outside the particle, with what is beyond 4 deviations cut off there.
 
-    .. math:: \sigma^2 = \mathrm{mean}\,\min\bigl((x - m)^2, (2.5\,s)^2\bigr) / 0.978, \qquad
+    .. math:: \sigma^2 = \mathrm{mean}\,\min\bigl((x - m)^2, (4\,s)^2\bigr), \qquad
               m = \mathrm{median}\,x, \quad s = 1.4826\,\mathrm{median}|x - m|,
 
     over the voxels between the particle's sphere and the sphere that the box holds, whatever else is in the corners;
-    over the corners where the particle fills the box. Gaussian noise has its own σ. The median absolute deviation s
-    would do as well, but for its derivative: it hangs on one voxel alone, which makes the Jacobian of a denoiser that
-    goes by it far from symmetric. A map that was masked tells nothing of its noise.
+    over the corners where the particle fills the box. The median absolute deviation s would do as well, but for its
+    derivative: it hangs on one voxel alone, which makes the Jacobian of a denoiser that goes by it far from symmetric.
+    A map that was masked tells nothing of its noise.
 
     Parameters
     ----------
@@ -67,7 +66,7 @@ def noise_level(volume: torch.Tensor, context: PriorContext) -> float:
     values = volume.detach()[outside].double()
     apart = (values - values.median()).square()
     cut = (_CUT * 1.4826) ** 2 * apart.median()
-    return float((apart.clamp(max=float(cut)).mean() / _CUT_VARIANCE).sqrt())
+    return float(apart.clamp(max=float(cut)).mean().sqrt())
 
 
 class _RealSpace(Denoiser):

@@ -33,6 +33,7 @@ __all__ = [
 STEP = 1e-3
 """Length of a finite step, relative to the norm of the point it starts from."""
 
+_PROBES = 0x70726F6265
 _GENERATORS = (
     np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]]),  # a quarter turn about z
     np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]]),  # a third of a turn about (1, 1, 1)
@@ -405,8 +406,8 @@ def applied(f: Any) -> Callable[[Tensor], Tensor]:
 
 
 def _probes(x: Tensor, count: int, seed: int) -> Iterator[Tensor]:
-    """White Gaussian directions, the same on every device."""
-    generator = torch.Generator().manual_seed(seed)
+    """White Gaussian directions, the same on every device, and not those of a map drawn from the same seed."""
+    generator = torch.Generator().manual_seed(_PROBES + seed)
     for _ in range(count):
         yield torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x)
 
