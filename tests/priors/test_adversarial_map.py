@@ -1,5 +1,7 @@
 """The shipped critic on a real structure at known poses: the map it leads to against those without it."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -63,7 +65,7 @@ def test_the_map_is_nearer_the_truth_and_the_iteration_settles(problem):
     errors = [error(x) for x in (statistics.unregularised(), gaussian, iterates[-1])]
     assert errors[2] < errors[1] < errors[0]
     values = [objective(statistics, bound, x) for x in iterates]
-    assert all(later <= earlier + 1e-3 * abs(earlier) for earlier, later in zip(values, values[1:], strict=False))
+    assert all(later <= earlier + 1e-3 * abs(earlier) for earlier, later in itertools.pairwise(values))
     assert float((iterates[-1] - iterates[-2]).norm()) < 0.02 * float(iterates[-1].norm())
 
 

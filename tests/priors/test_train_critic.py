@@ -32,7 +32,8 @@ def test_it_trains_on_structures_and_maps_and_goes_on_from_a_file(tmp_path, monk
     small = ("--box", 16, "--pixel-size", 6, "--batch", 2, "--steps", 2, "--width", 3)
     train(monkeypatch, *files, "--output", tmp_path / "first.safetensors", *small)
     assert "left out" in (told := capsys.readouterr().out) and "large.cif" in told and "step 1, " in told
-    train(monkeypatch, files[0], "--output", tmp_path / "second.safetensors", *small, "--start", tmp_path / "first.safetensors")
+    start = ("--start", tmp_path / "first.safetensors")
+    train(monkeypatch, files[0], "--output", tmp_path / "second.safetensors", *small, *start)
     networks = [read_network(tmp_path / f"{name}.safetensors", "critic") for name in ("first", "second")]
     for network, metadata in networks:
         assert network.sizes == {"width": 3} and metadata["pixel_sizes"] == (6.0, 6.0)
