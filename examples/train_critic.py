@@ -23,7 +23,7 @@ import torch
 from cryoinv.denoisers import PriorContext, Wiener
 from cryoinv.errors import InputError
 from cryoinv.io import read_structure, read_volume
-from cryoinv.networks import ConvolutionalCritic, write_network
+from cryoinv.networks import ConvolutionalCritic, read_network, write_network
 from cryoinv.priors import critic_input, critic_step
 from cryoinv.simulation import potential_map, resample
 from cryoinv.spaces import centred_irfft, centred_rfft, radial_expand, radial_mean
@@ -101,6 +101,7 @@ def main():
     parser.add_argument("--box", type=int, default=48)
     parser.add_argument("--pixel-size", type=float, default=3.0, help="Å")
     parser.add_argument("--width", type=int, default=6)
+    parser.add_argument("--start", help="file of a critic to go on from; its width is kept")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--rate", type=float, default=2e-3)
@@ -113,7 +114,7 @@ def main():
     maps = read_maps(options.files, options.box, options.pixel_size)
     if not maps:
         raise SystemExit("none of the files gives a map that fits the box")
-    critic = ConvolutionalCritic(options.width)
+    critic = read_network(options.start, "critic")[0] if options.start else ConvolutionalCritic(options.width)
     average = torch.optim.swa_utils.AveragedModel(
         critic, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
     )
@@ -133,7 +134,7 @@ def main():
         if step % 50 == 0 or step == 1:
             mean = {name: np.mean([each[name] for each in told[-50:]]) for name in told[0]}
             print(f"step {step}, {elapsed:.0f} s:", ", ".join(f"{k} {v:.3f}" for k, v in mean.items()), flush=True)
-    notes = {"maps": len(maps), "steps": len(told), "box": options.box, "seed": options.seed}
+    notes = {"maps": len(maps), "steps": len(told), "batch": options.batch, "box": options.box, "seed": options.seed}
     write_network(options.output, average.module, (options.pixel_size, options.pixel_size), notes)
     print(f"wrote {options.output}")
 

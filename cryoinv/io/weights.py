@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from cryoinv.errors import InputError
 from cryoinv.files import atomic_path, existing_file
@@ -57,8 +57,9 @@ def write_weights(
         raise InputError(f"{path}: the metadata of weights must be what JSON can hold ({error})") from None
     # Copies, since tensors that share memory are refused.
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, {_ENTRY: text})
+    content = save(tensors, {_ENTRY: text})
+    with atomic_path(path, len(content)) as temporary:
+        temporary.write_bytes(content)
 
 
 def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

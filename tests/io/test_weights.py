@@ -34,6 +34,11 @@ def test_round_trip_keeps_every_bit_type_and_name(tmp_path):
         assert tensors[name].dtype == tensor.dtype and torch.equal(tensors[name], tensor)
 
 
+def test_the_file_may_be_read_by_whoever_may_read_others(written, tmp_path):
+    (tmp_path / "other").write_bytes(b"x")
+    assert written.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_parameters_that_need_gradients_are_written(tmp_path):
     write_weights(tmp_path / "w.safetensors", {"a": torch.ones(2, requires_grad=True)}, {})
     assert not read_weights(tmp_path / "w.safetensors")[0]["a"].requires_grad
