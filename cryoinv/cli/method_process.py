@@ -147,9 +147,10 @@ def _refine(problem: Problem, words: Mapping[str, str], folder: Path) -> None:
         volume, _ = read_array(problem.reference, cubic=True)
     method = MethodWords(**words).made()
     run = Refinement(stack, volume, settings=settings, device=problem.device, **method.arguments())
+    said = {name: text for name, text in words.items() if text}
     files = {"particles_file": str(problem.star), "reference_file": str(problem.reference)}
     with folder_lock(folder):
-        run_in_folder(run, folder, (folder / CHECKPOINT).exists(), False, method.parts() | files)
+        run_in_folder(run, folder, (folder / CHECKPOINT).exists(), False, said | files)
 
 
 def _end_with_the_parent() -> None:

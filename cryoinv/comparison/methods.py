@@ -61,18 +61,19 @@ class Method:
             object.__setattr__(self, "label", repr(self.prior))
 
     def arguments(self) -> dict[str, Any]:
-        """Keywords for `Refinement`, those that are not the default; prior and M-step are checked against each other.
+        """Keywords for `Refinement`, those that are not the default; all parts are checked against the prior.
 
         Raises
         ------
         InputError
-            If the M-step needs what the prior does not offer, or no M-step takes the prior.
+            If M-step or solver needs what the prior does not offer, or no M-step takes the prior.
         """
         m_step = self.m_step
         if m_step is None and self.solver is None:
             m_step = m_step_for(self.prior)
-        if m_step is not None:
-            m_step.check(self.prior)
+        for part in (m_step, self.solver):
+            if part is not None:
+                part.check(self.prior)
         chosen = {"m_step": m_step, "solver": self.solver, "output_prior": self.output_prior}
         return {"prior": self.prior} | {name: value for name, value in chosen.items() if value is not None}
 

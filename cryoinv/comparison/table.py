@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cryoinv.specs import nearest
+
 from .methods import BASELINE
 from .result import MethodResult
 
@@ -174,7 +176,10 @@ class Comparison:
         return len(self.results)
 
     def __getitem__(self, label: str) -> MethodResult:
-        return next(result for result in self.results if result.label == label)
+        for result in self.results:
+            if result.label == label:
+                return result
+        raise KeyError(f"no method {label!r}, {nearest(label, [result.label for result in self.results])}")
 
     @property
     def has_truth(self) -> bool:

@@ -103,6 +103,7 @@ def test_memory_is_that_of_the_methods_process(both):
     peak = float(rows(both[0])["gaussian"]["peak_memory_mib"])
     summary = json.loads((both[0] / "methods" / "gaussian" / "summary.json").read_text())
     assert summary["peak_memory_mib"] == peak and 100 < peak < 3000
+    assert summary["prior"] == "gaussian" and summary["label"] == "gaussian" and "m_step" not in summary
 
 
 @pytest.mark.slow

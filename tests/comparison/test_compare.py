@@ -167,6 +167,8 @@ def test_without_the_truth_the_half_maps_rank(problem, tmp_path):
     settings = type(QUICK)(**{**vars(QUICK), "max_iterations": 1, "orientation_order": 0})
     found = cryoinv.compare(*problem[:2], ["gaussian", GaussianPrior(tau2_fudge=4)], settings=settings, device="cpu")
     assert not found.has_truth and found.order[0] == "resolution_half_0143_masked_angstrom"
+    with pytest.raises(KeyError, match="did you mean 'gaussian'"):
+        found["gausian"]
     assert len(found) == 2 and found["gaussian"].evaluation is None and found["gaussian"].shown_map is not None
     report = found.write(tmp_path / "new")
     text = report.read_text(encoding="utf-8")
