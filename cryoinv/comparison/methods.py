@@ -12,14 +12,13 @@ from typing import Any
 from cryoinv.denoisers import denoiser_from
 from cryoinv.errors import InputError
 from cryoinv.priors import PRIORS, Prior, prior_from
-from cryoinv.solvers import MStep, m_step_for, m_step_from
-from cryoinv.specs import nearest, split_spec
+from cryoinv.solvers import EM, MStep, OuterSolver, m_step_for, m_step_from, solver_from
+from cryoinv.specs import nearest
 
 __all__ = ["BASELINE", "Method", "MethodWords", "default_methods", "method_from"]
 
 BASELINE = "masked-gaussian"  # what every learned prior has to beat
 _DEFAULTS = ("gaussian", BASELINE, "red", "cw-red")
-_SOLVED_BY_EM = "em"
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +33,8 @@ class Method:
         The prior.
     m_step : MStep, optional
         By default the first, simplest first, that takes the prior.
-    solver : object, optional
-        Outer solver; EM by default.
+    solver : OuterSolver, optional
+        `EM` by default.
     output_prior : Prior, optional
         Prior of the map that is reported, where that is not the one the particles are aligned to.
     label : str, optional
@@ -50,7 +49,7 @@ class Method:
 
     prior: Prior
     m_step: MStep | None = None
-    solver: Any = None
+    solver: OuterSolver | None = None
     output_prior: Prior | None = None
     label: str = ""
 
@@ -61,31 +60,24 @@ class Method:
             object.__setattr__(self, "label", repr(self.prior))
 
     def arguments(self) -> dict[str, Any]:
-        """Keywords for `Refinement`, those that are not the default; all parts are checked against the prior.
+        """Keywords for `Refinement`, with defaults filled in; all parts are checked against the prior.
 
         Raises
         ------
         InputError
-            If M-step or solver needs what the prior does not offer, or no M-step takes the prior.
+            If M-step or solver needs what the prior does not offer, or no M-step takes a prior.
         """
-        m_step = self.m_step
-        if m_step is None and self.solver is None:
-            m_step = m_step_for(self.prior)
-        for part in (m_step, self.solver):
-            if part is not None:
-                part.check(self.prior)
-        chosen = {"m_step": m_step, "solver": self.solver, "output_prior": self.output_prior}
-        return {"prior": self.prior} | {name: value for name, value in chosen.items() if value is not None}
+        m_step = m_step_for(self.prior) if self.m_step is None else self.m_step
+        solver = EM() if self.solver is None else self.solver
+        m_step.check(self.prior)
+        solver.check(self.prior)
+        if self.output_prior is not None:
+            m_step_for(self.output_prior)
+        return {"prior": self.prior, "m_step": m_step, "solver": solver, "output_prior": self.output_prior}
 
     def parts(self) -> dict[str, str]:
         """What prior, M-step, solver and output prior print, by these names."""
-        used = self.arguments()
-        return {
-            "prior": repr(self.prior),
-            "m_step": repr(used["m_step"]) if "m_step" in used else "",
-            "solver": "EM" if self.solver is None else repr(self.solver),
-            "output_prior": "" if self.output_prior is None else repr(self.output_prior),
-        }
+        return {name: "" if part is None else repr(part) for name, part in self.arguments().items()}
 
 
 @dataclass(frozen=True)
@@ -168,7 +160,7 @@ class MethodWords:
             If one of the specifications is wrong in itself.
         """
         # What is wrong with them is not a prior's refusal.
-        for spec, make in ((denoiser, denoiser_from), (m_step, m_step_from), (solver, _solver)):
+        for spec, make in ((denoiser, denoiser_from), (m_step, m_step_from), (solver, solver_from)):
             if spec:
                 make(spec)
         return self._taking("denoiser", denoiser)._taking("m_step", m_step)._taking("solver", solver)
@@ -199,11 +191,12 @@ class MethodWords:
             If a part cannot be made, or M-step and prior do not fit; the message names the method.
         """
         try:
+            prior, output_prior = self._priors()
             method = Method(
-                self._prior(),
+                prior,
                 m_step_from(self.m_step) if self.m_step else None,
-                _solver(self.solver),
-                prior_from(self.output_prior) if self.output_prior else None,
+                solver_from(self.solver) if self.solver else None,
+                output_prior,
                 self.label or self.prior,
             )
             method.arguments()
@@ -211,24 +204,18 @@ class MethodWords:
             raise InputError(f"method {self.label or self.prior!r}: {error}") from None
         return method
 
-    def _prior(self) -> Prior:
-        # As an option of the prior's own, so that one that takes no denoiser refuses it.
-        return prior_from(f"{self.prior},denoiser=({self.denoiser})" if self.denoiser else self.prior)
+    def _priors(self) -> tuple[Prior, Prior | None]:
+        """Both priors, with the denoiser where they take one."""
+        denoiser = denoiser_from(self.denoiser) if self.denoiser else None
+        prior = prior_from(self.prior, denoiser)
+        output_prior = prior_from(self.output_prior, denoiser) if self.output_prior else None
+        if denoiser is not None and not any(hasattr(each, "denoiser") for each in (prior, output_prior)):
+            raise InputError(f"{prior!r} takes no denoiser, found {self.denoiser!r}")
+        return prior, output_prior
 
     def parts(self) -> dict[str, str]:
         """All but the label, by name: what makes two methods the same."""
         return {name: text for name, text in asdict(self).items() if name != "label"}
-
-
-def _solver(spec: str) -> Any:
-    """Solver of a specification; None for EM, the default."""
-    if not spec or split_spec(spec, "solver") == (_SOLVED_BY_EM, {}):
-        return None
-    from cryoinv import solvers
-
-    if not hasattr(solvers, "solver_from"):
-        raise InputError(f"unknown solver {spec!r}, {nearest(spec, [_SOLVED_BY_EM])}")
-    return solvers.solver_from(spec)
 
 
 def method_from(text: str) -> Method:
