@@ -23,7 +23,7 @@ class PlugAndPlay(Prior):
     Parameters
     ----------
     denoiser : Denoiser, optional
-        f; the Wiener filter by default.
+        f; `SolventFlattening` by default, a Wiener filter and an automatic soft mask.
 
     Raises
     ------

@@ -33,7 +33,7 @@ class RED(Prior):
     Parameters
     ----------
     denoiser : Denoiser, optional
-        f; the Wiener filter by default.
+        f; `SolventFlattening` by default, a Wiener filter and an automatic soft mask.
     weight : float
         λ, from 0 to 1.
     input : {"newest", "previous"}

@@ -30,7 +30,7 @@ class ScoreMatchingPrior(Prior):
     Parameters
     ----------
     denoiser : Denoiser, optional
-        f; the Wiener filter by default.
+        f; `SolventFlattening` by default, a Wiener filter and an automatic soft mask.
     nu : float, torch.Tensor of shape (n//2+1,), or "data"
         Noise power, of all coefficients or by shell, in the units of the statistics' space; "data" is that of B/K, one
         over the shell means of K.

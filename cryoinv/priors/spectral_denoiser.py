@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from cryoinv.denoisers import Denoiser, Wiener
+from cryoinv.denoisers import Denoiser, SolventFlattening
 from cryoinv.errors import InputError
 from cryoinv.operators import TorchOperator
 from cryoinv.spaces import VolumeSpace
@@ -19,8 +19,8 @@ __all__ = ["SpectralDenoiser", "chosen_denoiser", "default_denoiser"]
 
 
 def default_denoiser() -> Denoiser:
-    """Denoiser of the priors that are told none: the Wiener filter of the half-map FSC."""
-    return Wiener()
+    """Denoiser of the priors that are told none: Wiener filter and automatic solvent mask."""
+    return SolventFlattening()
 
 
 def chosen_denoiser(denoiser: Denoiser | None) -> Denoiser:
