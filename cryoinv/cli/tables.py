@@ -19,6 +19,7 @@ Row = tuple[str, str]
 __all__ = ["angstrom", "evaluation_rows", "print_comparison", "print_shells", "print_table", "refinement_rows"]
 
 _INSIDE = "  inside the particle's sphere"
+_LABEL = 24  # characters of a method's name that stay in one line
 _COMPARED = {
     "method": "method",
     "status": "",
@@ -116,7 +117,8 @@ def print_comparison(title: str, comparison: Comparison) -> None:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
         justify: Literal["left", "right"] = "left" if column.digits is None else "right"
-        table.add_column(_COMPARED[column.name], justify=justify, overflow="fold")
+        width = min(_LABEL, max(len(column.text(row)) for row in rows)) if column.name == "method" else None
+        table.add_column(_COMPARED[column.name], justify=justify, overflow="fold", min_width=width)
     for row in rows:
         table.add_row(*(Text(column.text(row)) for column in columns))
     Console().print(table)
