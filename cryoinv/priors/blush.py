@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from cryoinv.denoisers import Denoiser, LowPass
+from cryoinv.denoisers import Denoiser, Wiener
 from cryoinv.denoisers.base import checked_volume
 from cryoinv.errors import InputError
 from cryoinv.spaces import centred_irfft, centred_rfft, radial_expand
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["BlushStyle"]
 
-_INPUTS = ("map", "unregularised")
+_INPUTS = ("unregularised", "map")
 
 
 class BlushStyle(MaskedGaussianPrior):
     r"""Gaussian M-step, then denoiser, mask and spectral trailing, :math:`x \leftarrow S\,(m \cdot f(x))`.
 
-    f is a denoiser, of the Gaussian MAP map or of the unregularised map B/K; m is the automatic solvent mask of
+    f is a denoiser, of the unregularised map B/K or of the Gaussian MAP map; m is the automatic solvent mask of
     `MaskedGaussianPrior`. S, the spectral trailing, lets shells pass up to where the half-maps' FSC ends, fades them
     over `margin` shells with a raised cosine, and lets nothing pass beyond: what a denoiser makes up there would be
     aligned to, and grow. The result is not mixed with the data again.
@@ -34,9 +34,9 @@ class BlushStyle(MaskedGaussianPrior):
     Parameters
     ----------
     denoiser : Denoiser, optional
-        f; by default `LowPass` to the half-maps' resolution, so that nothing but mask and filters acts.
-    acts_on : {"map", "unregularised"}
-        What f is applied to: denoisers that filter by the FSC themselves want the unregularised map.
+        f; by default `Wiener`, so that nothing but filters and mask acts.
+    acts_on : {"unregularised", "map"}
+        What f is applied to: denoisers that filter by the FSC themselves, as those of the package do, want B/K.
     cutoff : float
         The FSC ends at the first shell where it is below this.
     margin : int
@@ -56,8 +56,9 @@ class BlushStyle(MaskedGaussianPrior):
 
     Examples
     --------
-    >>> BlushStyle(LowPass(10.0), margin=3)
-    BlushStyle(denoiser=LowPass(resolution=10), margin=3)
+    >>> from cryoinv.denoisers import LowPass
+    >>> BlushStyle(LowPass(10.0), acts_on="map", margin=3)
+    BlushStyle(denoiser=LowPass(resolution=10), acts_on='map', margin=3)
     """
 
     name = "blush"
@@ -65,7 +66,7 @@ class BlushStyle(MaskedGaussianPrior):
     def __init__(
         self,
         denoiser: Denoiser | None = None,
-        acts_on: str = "map",
+        acts_on: str = "unregularised",
         cutoff: float = 0.05,
         margin: int = 2,
         tau2_fudge: float = 1.0,
@@ -78,7 +79,7 @@ class BlushStyle(MaskedGaussianPrior):
         if not (0 <= cutoff < 1 and margin >= 0):
             raise InputError(f"cutoff is {cutoff} and margin {margin}, expected within [0, 1) and not negative")
         super().__init__(tau2_fudge, lowpass, extend, edge)
-        self.denoiser, self.acts_on = denoiser or LowPass(), acts_on
+        self.denoiser, self.acts_on = denoiser or Wiener(), acts_on
         self.cutoff, self.margin = cutoff, margin
 
     def bind(self, statistics: SufficientStatistics, context: PriorContext) -> MaskedQuadratic:

@@ -17,7 +17,7 @@ CASES: list[str | Prior] = [
     "wilson,masked=true",
     "tv,alpha=0.02,tolerance=1e-5,iterations=3000",
     "blush,cutoff=0.2",
-    "blush,denoiser=(wiener,cutoff=0.1),acts_on=unregularised",
+    "blush,denoiser=(lowpass,resolution=12),acts_on=map",
 ]
 
 SCHEMES = [TrilinearInterpolation(12, 2), TrilinearInterpolation(11, 1), NufftInterpolation(11)]
