@@ -223,7 +223,9 @@ class SufficientStatistics:
 
     def expand(self, profile: torch.Tensor) -> torch.Tensor:
         """Give every coefficient of `space` its image shell's entry of `profile`; beyond the last shell, the last."""
-        return profile.to(self.data.device)[self._image_shells().clamp(max=self.n // 2)]
+        profile = profile.to(self.data.device)
+        beyond = profile[-1:].expand(self.n - self.n // 2)  # corners are in shell n at most
+        return torch.cat((profile, beyond))[self._image_shells()]
 
     def _image_shells(self) -> torch.Tensor:
         return _image_shells(self.n, self.box, str(self.data.device))

@@ -60,7 +60,7 @@ class GaussianPrior(Prior):
     def bind(self, statistics: SufficientStatistics, context: PriorContext) -> QuadraticFunctional:
         """Return the quadratic functional with the iteration's power."""
         tau2 = self.tau2_fudge * (context.tau2 if self.tau2 is None else self.tau2)
-        return QuadraticFunctional(statistics.space, statistics.expand(1 / tau2.double()))
+        return QuadraticFunctional(statistics.space, statistics.expand((1 / tau2.double()).to(statistics.weight.dtype)))
 
 
 class QuadraticFunctional(BoundPrior):
