@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import NufftInterpolation, TrilinearInterpolation
 from cryoinv.priors import BoundPrior, GaussianPrior, Prior, PriorContext
 from cryoinv.solvers import (
+    EM,
     SGD,
     Adam,
     ClosedForm,
@@ -95,18 +97,6 @@ def away_from(likelihood, x, part):
 
 FULL = [SGD(1, 0.5, 1, 0), Adam(0.1, batches=1, decay=0), KGradient(1, 1, 0), KGradient(0.3, 1, 0.5)]
 
-if __name__ == "__main__":
-    import time
-    for name in PROBLEMS:
-        l, rest = em_rest(name)
-        away = away_from(l, rest, .2)
-        print(name, distance(away, rest), distance(epochs(KGradient(1,1,0),l,rest,1),rest))
-        for s in [SGD(1,.5,1,0), Adam(.1,batches=1,decay=0), Adam(.1,batches=1,decay=.5)]:
-            t=time.time()
-            print(s, distance(epochs(s, l, rest, 3), rest), [f'{distance(epochs(s,l,away,k),rest):.1e}' for k in (10,30,100)], time.time()-t, flush=True)
-        for s in [SGD(batches=4), Adam(batches=4), KGradient(.3,batches=4),SGD(1,batches=4,decay=1), Adam(.1,batches=4,decay=1), KGradient(.3,batches=4,decay=1)]:
-            t=time.time()
-            print(s, distance(epochs(s, l, rest, 3), rest), [f'{distance(epochs(s,l,away,k),rest):.1e}' for k in (5,20)], time.time()-t, flush=True)
 
 @pytest.mark.parametrize("solver", FULL, ids=repr)
 @pytest.mark.parametrize("name", ["trilinear", "nufft"])
