@@ -71,7 +71,8 @@ class BoundPrior(odl.functionals.Functional):
     precision : torch.Tensor, shape of the space, real, or None
         D, if the functional is :math:`\tfrac12\langle x, D x\rangle_w`.
     damping : torch.Tensor, shape of the space, real, or None
-        D of the Gaussian part, if there is a `correction`.
+        D of the Gaussian part, where there is one, as there is if there is a `correction`; solvers that go by gradients
+        take it for their metric.
     starts_from : {"newest", "previous"}
         Where an M-step that iterates begins: B/K of the newest statistics, or the map of the iteration before.
     """

@@ -18,6 +18,16 @@ CASES: list[str | Prior] = [
     "tv,alpha=0.02,tolerance=1e-5,iterations=3000",
     "blush,cutoff=0.2",
     "blush,denoiser=(lowpass,resolution=12),acts_on=map",
+    "red",
+    "red,denoiser=wiener,amplitude=undamped,weight=0.5",
+    "red,denoiser=wiener,amplitude=mix,input=previous",
+    "cw-red,denoiser=wiener,rule=20:1;8:0.5",
+    "score-matching",
+    "score-matching,denoiser=wiener,nu=0.5",
+    "consensus,denoisers=(lowpass,resolution=30;wiener),edges=16",
+    "pnp",
+    "adversarial",
+    "adversarial,gaussian=false",
 ]
 
 SCHEMES = [TrilinearInterpolation(12, 2), TrilinearInterpolation(11, 1), NufftInterpolation(11)]
