@@ -1,6 +1,6 @@
 """Priors on maps, bound to one half's statistics for every M-step."""
 
-from cryoinv.denoisers import PriorContext
+from cryoinv.denoisers import PriorContext as PriorContext  # documented there
 
 from .adversarial import AdversarialRegulariser, BoundAdversarial, critic_input
 from .amplitude import CALIBRATED_DATA, CALIBRATED_DENOISER, Amplitude
@@ -42,7 +42,6 @@ __all__ = [
     "MaskedQuadratic",
     "PlugAndPlay",
     "Prior",
-    "PriorContext",
     "QuadraticFunctional",
     "ScoreMatchingPrior",
     "SpectralDenoiser",

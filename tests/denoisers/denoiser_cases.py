@@ -22,6 +22,8 @@ CASES = [
     "compose,first=lowpass,then=tv",
     "rotations,denoiser=(wavelet,shifts=0),count=4",
     "rotations,denoiser=wiener",
+    "bands",
+    "bands,denoisers=(lowpass,resolution=30;wavelet),edges=16",
     "patches,denoiser=wiener,tile=8",
     "patches,denoiser=(compose,first=lowpass,then=wiener),tile=7,overlap=2",
 ]

@@ -17,7 +17,8 @@ dtype = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["d
 
 
 def test_every_name_has_a_case():
-    assert {spec.partition(",")[0] for spec in CASES} == set(DENOISERS)
+    # A network needs a file of weights: tests/denoisers/test_network.py.
+    assert {spec.partition(",")[0] for spec in CASES} == set(DENOISERS) - {"network"}
 
 
 @every
