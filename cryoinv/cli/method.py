@@ -8,15 +8,22 @@ import typer
 
 __all__ = ["SPEC", "DenoiserSpec", "MStepSpec", "OutputPriorSpec", "PriorSpec", "SolverSpec", "method_from"]
 
-SPEC = "NAME[,KEY=VALUE...] or MODULE:OBJECT[,KEY=VALUE...]"
-PriorSpec = Annotated[str, typer.Option(help="Prior on the map.", metavar=SPEC)]
+SPEC = "SPEC"
+PriorSpec = Annotated[
+    str,
+    typer.Option(
+        help="Prior on the map; a SPEC is NAME[,key=value...] or, of one's own, module:object[,key=value...].",
+        metavar=SPEC,
+    ),
+]
 MStepSpec = Annotated[
     str | None,
     typer.Option(help="How the M-step is solved; the simplest way that suits the prior if not given.", metavar=SPEC),
 ]
 SolverSpec = Annotated[str, typer.Option(help="em, or mini-batches: adam, sgd or kgrad.", metavar=SPEC)]
 DenoiserSpec = Annotated[
-    str | None, typer.Option(help="Denoiser of a prior that has one; FILE holds a network.", metavar=f"FILE, {SPEC}")
+    str | None,
+    typer.Option(help="Denoiser of a prior that takes one, or the file of a network.", metavar=f"{SPEC}|FILE"),
 ]
 OutputPriorSpec = Annotated[
     str | None, typer.Option(help="Prior of the map that is written, if it is to be another.", metavar=SPEC)

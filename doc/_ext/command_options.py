@@ -51,7 +51,7 @@ def _value(parameter) -> str:
 def _default(option) -> str:
     if option.required:
         return " Required."
-    if option.is_flag or option.default is None:
+    if option.is_flag or option.default in (None, ""):
         return ""
     return f" Default: ``{option.default}``."
 
