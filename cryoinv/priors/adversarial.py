@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AdversarialRegulariser", "BoundAdversarial", "critic_input"]
 
-_LOWEST_FSC = 0.1  # bounds the Gaussian part's curvature to nine times that of the data, and so what a solver has to
+_LARGEST_PRECISION = 1e4  # times the largest mean of K in a shell; without data 1/tau^2 is beyond single precision
 
 
 class AdversarialRegulariser(VolumePrior):
@@ -42,8 +42,8 @@ class AdversarialRegulariser(VolumePrior):
 
     in nats as the data term is, whatever the grey scale. Gradients of a critic go with little of the noise, so the
     factor is well below 1 by default. Far from the maps that it was trained on a critic bounds nothing: the Gaussian
-    part keeps the minimiser finite. Its :math:`\tau^2` is that of eq. 12 with the FSC not below 0.1, which holds its
-    curvature to nine times that of the data. Without it :math:`-\log P = \alpha\Psi` as in the paper.
+    part keeps the minimiser finite. Its precision is stiff where the FSC is low, and is told to solvers as `damping`,
+    for their metric. Without it :math:`-\log P = \alpha\Psi` as in the paper.
 
     Parameters
     ----------
@@ -128,8 +128,7 @@ class BoundAdversarial(BoundVolumePrior):
     def __init__(self, prior: AdversarialRegulariser, statistics: SufficientStatistics, context: PriorContext):
         super().__init__(prior, statistics, context)
         weight = statistics.shell_mean(statistics.curvature())
-        highest = (1 / _LOWEST_FSC - 1) * weight.clamp(min=0.01 * float(weight.max()))
-        precision = statistics.expand(torch.minimum(1 / context.tau2.to(weight), highest))
+        precision = statistics.expand((1 / context.tau2.to(weight)).clamp(max=_LARGEST_PRECISION * float(weight.max())))
         total = (statistics.curvature() + precision).clamp(min=torch.finfo(weight.dtype).tiny)
         expected = statistics.to_volume((statistics.data / total).to(statistics.data.dtype))
         scale, n = float(LowPass().denoise(expected, context).std()), context.n
