@@ -3,9 +3,9 @@
 Both compute a map from the same statistics: eq. 11 (prior bound, closed form, `to_volume`), and RED's update with a
 Wiener filter as its denoiser (eq. 17). The raw code is what one would write by hand for this one task, every constant
 array made before; transforms are the same functions. They run in turn, so that what else runs hits both alike; times
-are medians, and the ratio is the median of the ratios of neighbouring runs. Both must give the same map. The allocator is told to keep
-freed memory: else whether an array of 30 MB is returned to the system, and its pages are made anew, decides 10 % of a
-time, either way.
+are medians of CPU seconds (of the clock on a GPU), and the ratio is the median of the ratios of neighbouring runs. Both
+must give the same map. The allocator is told to keep freed memory: else whether an array of 30 MB is returned to the
+system, and its pages are made anew, decides 10 % of a time, either way.
 
     OMP_NUM_THREADS=2 python benchmarks/framework_cost.py [--box 96] [--rounds 31] [--device cpu] [--json]
 """
