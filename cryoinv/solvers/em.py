@@ -64,7 +64,7 @@ def expectation_maximisation(
     for iteration in range(1, iterations + 1):
         statistics = likelihood.expectation(volume if reference is None else reference(volume))
         bound = prior.bind(statistics, context(statistics, iteration))
-        volume = statistics.to_volume(m_step(statistics, bound))
+        volume = bound.post_process(statistics.to_volume(m_step(statistics, bound)))
         if asked_to_stop(callback, volume):
             break
     return volume

@@ -76,17 +76,25 @@ def stochastic_gradient(
     m_step = m_step_for(prior) if m_step is None else m_step
     m_step.check(prior)
     rng, particles = np.random.default_rng(seed), np.arange(len(likelihood.images))
+    scheme = likelihood.interpolation
     x: torch.Tensor | None = None
-    curvature: torch.Tensor | None = None
     known: PriorContext | None = None
+    bound: BoundPrior | None = None
+    curvature: torch.Tensor | None = None
 
     def bind(statistics: SufficientStatistics) -> BoundPrior:
+        nonlocal bound
         assert known is not None
-        return prior.bind(statistics, known)
+        bound = prior.bind(statistics, known)
+        return bound
 
-    def aligned_to(bound: BoundPrior | None, x: torch.Tensor | None) -> torch.Tensor:
-        current = volume if x is None else likelihood.interpolation.to_volume(x)
-        return current if reference is None else reference(current)
+    def current(x: torch.Tensor | None) -> torch.Tensor:
+        if x is None or bound is None:
+            return volume
+        return bound.post_process(scheme.to_volume(x))
+
+    def aligned_to(_: BoundPrior | None, x: torch.Tensor | None) -> torch.Tensor:
+        return current(x) if reference is None else reference(current(x))
 
     for epoch in range(1, epochs + 1):
         batches = batches_of(particles, min(solver.batches, len(particles)), rng)
@@ -97,6 +105,6 @@ def stochastic_gradient(
         known, curvature = context(statistics, epoch), statistics.curvature()
         if x is None:
             x = m_step(statistics, bind(statistics), previous=previous)
-        if asked_to_stop(callback, statistics.to_volume(x)):
+        if asked_to_stop(callback, current(x)):
             break
-    return volume if x is None else likelihood.interpolation.to_volume(x)
+    return current(x)
