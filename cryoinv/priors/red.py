@@ -178,5 +178,7 @@ def _expanded(
     """Profile by shell, on every coefficient, times `scale`; None if it is zero everywhere."""
     if not bool(profile.any()):
         return None
-    expanded = statistics.expand(profile).to(statistics.weight.dtype)
+    if scale is not None and bool((profile == 1).all()):
+        return scale
+    expanded = statistics.expand(profile.to(statistics.weight.dtype))
     return expanded if scale is None else expanded * scale

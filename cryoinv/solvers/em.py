@@ -64,7 +64,8 @@ def expectation_maximisation(
     for iteration in range(1, iterations + 1):
         statistics = likelihood.expectation(volume if reference is None else reference(volume))
         bound = prior.bind(statistics, context(statistics, iteration))
-        volume = bound.post_process(statistics.to_volume(m_step(statistics, bound)))
+        previous = statistics.from_volume(volume) if bound.starts_from == "previous" else None
+        volume = bound.post_process(statistics.to_volume(m_step(statistics, bound, previous=previous)))
         if asked_to_stop(callback, volume):
             break
     return volume
