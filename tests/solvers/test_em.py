@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from cryoinv.denoisers import LowPass
 from cryoinv.geometry import PointGroup, SO3Grid
 from cryoinv.likelihood import ExhaustiveSearch, FourierImages, MarginalLikelihood
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import NufftInterpolation, TrilinearInterpolation
-from cryoinv.priors import GaussianPrior, PriorContext
-from cryoinv.solvers import expectation_maximisation
+from cryoinv.priors import RED, GaussianPrior, PriorContext
+from cryoinv.solvers import REDUpdate, expectation_maximisation
 
 from ..likelihood.problems import ArrayParticles, random_volume, simulate
 
@@ -76,6 +77,22 @@ def test_reference_is_applied_before_each_e_step(likelihood):
         for seed in (2, 3)
     )
     assert torch.equal(first, second) and float(first.norm()) > 0
+
+
+def test_a_prior_that_starts_from_the_previous_map_is_handed_it(likelihood):
+    """Eq. 16: the denoiser sees the map the E-step was taken at, not the newest B/K."""
+    seen = []
+
+    class Watched(LowPass):
+        def denoise(self, volume, context):
+            seen.append(volume)
+            return super().denoise(volume, context)
+
+    start = random_volume(N, seed=2)
+    for source in ("previous", "newest"):
+        expectation_maximisation(likelihood, start, RED(Watched(), input=source), context, 1, REDUpdate())
+    torch.testing.assert_close(seen[0], start, rtol=1e-9, atol=1e-9)
+    assert float((seen[1] - start).norm()) > 0.1 * float(start.norm())
 
 
 @pytest.mark.parametrize(("variance", "lowest"), [(0.5, 1.0), (0.05, 100.0)])
