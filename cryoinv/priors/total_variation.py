@@ -40,7 +40,7 @@ class TotalVariationPrior(VolumePrior):
     alpha : float, optional
         α in nats per unit of grey and voxel; found at every binding by default.
     strength : float
-        Factor on the α that is found.
+        Factor on the α that is found; below one, as a map whose FSC ends has fewer degrees of freedom than voxels.
     tolerance : float
         Largest error of the proximal map, relative to the norm of its argument; what it was measured to be is a tenth.
     iterations : int
@@ -69,7 +69,7 @@ class TotalVariationPrior(VolumePrior):
     has_value = has_proximal = True
 
     def __init__(
-        self, alpha: float | None = None, strength: float = 1.0, tolerance: float = 5e-3, iterations: int = 500
+        self, alpha: float | None = None, strength: float = 0.5, tolerance: float = 5e-3, iterations: int = 500
     ):
         numbers = {"alpha": 1.0 if alpha is None else alpha, "strength": strength, "tolerance": tolerance}
         for name, number in {**numbers, "iterations": iterations}.items():
