@@ -25,7 +25,7 @@ from cryoinv.refinement import reconstruct
 from cryoinv.simulation import demo_structure, potential_map, simulate_particles
 from cryoinv.solvers import m_step_for
 
-n, pixel_size, diameter = 40, 5.0, 140.0
+n, pixel_size, diameter = 40, 4.0, 130.0
 simulated = simulate_particles(potential_map(demo_structure(), n, pixel_size), pixel_size, 500, snr=0.03, seed=1)
 particles = ParticleStack.from_arrays(simulated.images(np.arange(500)), pixel_size)
 truth = torch.as_tensor(simulated.volume)

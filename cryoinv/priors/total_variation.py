@@ -76,13 +76,14 @@ class TotalVariationPrior(VolumePrior):
             if not number > 0:
                 raise InputError(f"{name} is {number}, expected a positive number")
         self.alpha, self.strength, self.tolerance, self.iterations = alpha, strength, tolerance, iterations
+        self._dual: torch.Tensor | None = None
 
     def bind(self, statistics: SufficientStatistics, context: PriorContext) -> BoundVolumePrior:
-        """Return the functional, with its α."""
-        if self.alpha is not None:
-            return super().bind(statistics, context)
-        alpha = self.strength * _most_probable_alpha(statistics, context)
-        return TotalVariationPrior(alpha, 1.0, self.tolerance, self.iterations).bind(statistics, context)
+        """Return the functional, with its α; each of its proximal maps begins from the dual of the one before."""
+        alpha = self.strength * _most_probable_alpha(statistics, context) if self.alpha is None else self.alpha
+        own = TotalVariationPrior(alpha, 1.0, self.tolerance, self.iterations)
+        own._dual = statistics.weight.new_zeros((3, *3 * (context.n,)))
+        return BoundVolumePrior(own, statistics, context)
 
     def value(self, volume: torch.Tensor, context: PriorContext) -> torch.Tensor:
         """Sum of the gradient's length, times α."""
@@ -96,7 +97,8 @@ class TotalVariationPrior(VolumePrior):
         G, adjoint = FiniteDifferences.apply, FiniteDifferences.apply_adjoint
         weight = step * self._known_alpha()
         allowed = 0.5 * (self.tolerance * float(torch.linalg.vector_norm(volume))) ** 2
-        p = volume.new_zeros((3, *volume.shape))
+        p = volume.new_zeros((3, *volume.shape)) if self._dual is None else self._dual
+        p = p * (weight / _lengths(p).clamp(min=weight))
         q, momentum = p, 1.0
         for iteration in range(1, self.iterations + 1):
             ascent = q.add(G(volume - adjoint(q)), alpha=1 / _LIPSCHITZ)
@@ -105,6 +107,7 @@ class TotalVariationPrior(VolumePrior):
             q = torch.lerp(before, p, 1 + (previous - 1) / momentum)
             if iteration % 10 == 0 and self._gap(G(volume - adjoint(p)), p, weight) <= allowed:
                 break
+        self._dual = None if self._dual is None else p
         return volume - adjoint(p)
 
     @staticmethod
