@@ -46,7 +46,7 @@ def test_loss_and_its_gradient_for_a_linear_critic(seed, size, penalty):
 def test_slopes_are_those_of_finite_differences(n):
     torch.manual_seed(0)
     critic, x = ConvolutionalCritic(3).double(), drawn(0, 2, n, n, n)
-    found = slopes(critic, x)
+    found = slopes(critic, x).detach()
     for i in range(2):
         point = x[i : i + 1].clone().requires_grad_()
         (gradient,) = torch.autograd.grad(critic(point).sum(), point)
