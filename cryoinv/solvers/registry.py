@@ -88,6 +88,9 @@ def solver_from(spec: str) -> OuterSolver:
 def m_step_for(prior: Prior) -> MStep:
     """First M-step, simplest first, whose needs the prior meets.
 
+    ADMM adapts its penalty where the prior has a value, and so a true proximal map; a denoiser in its place (plug and
+    play) gives another map at every penalty.
+
     Parameters
     ----------
     prior : Prior
@@ -110,7 +113,7 @@ def m_step_for(prior: Prior) -> MStep:
     """
     for kind in _PREFERRED:
         if not kind.lacking(prior):
-            return kind()
+            return ADMM(adaptive=True) if kind is ADMM and prior.has_value else kind()
     offered = ", ".join(prior.offers()) or "nothing"
     needs = "; ".join(f"{kind.__name__}: {kind.needed()}" for kind in _PREFERRED)
     raise InputError(f"no M-step takes {prior!r}, which offers {offered} (needed are {needs})")
