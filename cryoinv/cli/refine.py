@@ -12,6 +12,19 @@ import typer
 from cryoinv.cli.method import DenoiserSpec, MStepSpec, OutputPriorSpec, PriorSpec, SolverSpec, method_from
 from cryoinv.cli.options import AllowDuplicates, Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
 from cryoinv.cli.ranks import among_all
+from cryoinv.cli.refinement_options import (
+    InitialLowpass,
+    MaxIterations,
+    MaxShift,
+    Memory,
+    NoiseEstimation,
+    Output,
+    ParticleDiameter,
+    Particles,
+    Reference,
+    SignalExtent,
+    settings_from,
+)
 from cryoinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,32 +34,26 @@ if TYPE_CHECKING:
 
 
 def refine(
-    particles: Annotated[Path, typer.Argument(metavar="PARTICLES.star", help="Particles; poses are not used.")],
-    reference: Annotated[Path, typer.Option(help="Starting map (.mrc); it is low-passed first.")],
-    output: Annotated[Path, typer.Option(help="Folder for the results.")],
+    particles: Particles,
+    reference: Reference,
+    output: Output,
     prior: PriorSpec = "gaussian",
     m_step: MStepSpec = None,
     solver: SolverSpec = "em",
     denoiser: DenoiserSpec = None,
     output_prior: OutputPriorSpec = None,
-    particle_diameter: Annotated[
-        float | None, typer.Option(help="Å; estimated from the reference if not given.", show_default=False)
-    ] = None,
-    max_shift: Annotated[float, typer.Option(help="Largest shift in Å that is searched.")] = 6.0,
+    particle_diameter: ParticleDiameter = None,
+    max_shift: MaxShift = 6.0,
     no_ctf: NoCtf = False,
-    initial_lowpass: Annotated[float, typer.Option(help="Å the reference is low-passed to.")] = 30.0,
+    initial_lowpass: InitialLowpass = 30.0,
     symmetry: Symmetry = "C1",
-    max_iterations: Annotated[int, typer.Option(min=1, help="At most so many, and a final one.")] = 30,
-    noise_estimation: Annotated[str, typer.Option(help="unmasked, or masked as in RELION.")] = "unmasked",
-    signal_extent: Annotated[
-        str, typer.Option(help="Where the prior expects signal: sphere, or box as in RELION.")
-    ] = "sphere",
+    max_iterations: MaxIterations = 30,
+    noise_estimation: NoiseEstimation = "unmasked",
+    signal_extent: SignalExtent = "sphere",
     padding: Padding = 2,
     device: Device = "auto",
     threads: Threads = None,
-    memory: Annotated[
-        int, typer.Option(min=64, help="MiB for temporaries, of each process, and as much for transformed images.")
-    ] = 512,
+    memory: Memory = 512,
     seed: Seed = 0,
     allow_duplicates: AllowDuplicates = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
@@ -61,19 +68,18 @@ def refine(
         raise typer.BadParameter("--resume and --overwrite exclude each other")
     set_threads(threads)
     from cryoinv.cli.tables import print_table, refinement_rows
-    from cryoinv.refinement import RefinementSettings
 
-    settings = RefinementSettings(
+    settings = settings_from(
+        no_ctf,
+        memory,
         particle_diameter=particle_diameter,
         max_shift=max_shift,
-        use_ctf=not no_ctf,
         initial_lowpass=initial_lowpass,
         symmetry=symmetry,
         max_iterations=max_iterations,
         noise_estimation=noise_estimation,
         signal_extent=signal_extent,
         padding=padding,
-        memory_bytes=memory << 20,
         seed=seed,
         allow_duplicates=allow_duplicates,
     )
