@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
@@ -234,16 +235,33 @@ def _working_directory_first() -> Any:
 def _called(maker: Callable[..., Any], name: str, options: dict[str, Any], given: dict[str, Any], kind: str) -> Any:
     """Call `maker`; refuse unknown keys, and values that it refuses, in the name of the specification."""
     parameters = inspect.signature(maker).parameters.values()
+    wanted = {each.name: each.annotation for each in parameters}
     named = [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
     takes_all = any(each.kind == each.VAR_KEYWORD for each in parameters)
     for key in options:
         if key not in named and not takes_all:
             raise InputError(f"{kind} {name!r} has no option {key!r}, {nearest(key, named)}")
+        _check_kind(options[key], str(wanted.get(key)), f"{kind} {name!r}: {key}")
     taken = {key: value for key, value in given.items() if key in named and key not in options}
     try:
         return maker(**options, **taken)
     except InputError as error:
         raise InputError(f"{kind} {name!r}: {error}") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         said = ", ".join(f"{key}={value}" for key, value in options.items()) or "no options"
         raise InputError(f"{kind} {name!r} cannot be made with {said} ({error})") from None
+
+
+def _check_kind(value: Any, wanted: str, name: str) -> None:
+    """Refuse numbers that are none, and kinds of value that an annotation of one plain type excludes."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{name} is {value}, expected a finite number")
+    plain: dict[str, tuple[Any, str]] = {
+        "int": (int, "a whole number"),
+        "float": ((int, float), "a number"),
+        "bool": (bool, "true or false"),
+    }
+    if wanted in plain:
+        kinds, expected = plain[wanted]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and wanted != "bool"):
+            raise InputError(f"{name} is {value!r}, expected {expected}")

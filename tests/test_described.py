@@ -1,6 +1,7 @@
 """How objects print: by the arguments they were made with, whatever they keep of them."""
 
 import copy
+import functools
 
 import numpy as np
 import torch
@@ -43,7 +44,55 @@ def test_networks_are_told_apart_by_their_weights():
     assert repr(Thing(one)) == repr(Thing(one)) != repr(Thing(other))
 
 
-def test_functions_go_by_their_name_and_copies_keep_their_arguments():
+def rule(factor):
+    def scaled(x, more=1):
+        return factor * x * more
+
+    return scaled
+
+
+class Callable:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, x):
+        return self.factor * x
+
+
+class Gate(torch.nn.Module):
+    def __init__(self, slope):
+        super().__init__()
+        self.slope = slope
+
+    def extra_repr(self):
+        return str(self.slope)
+
+
+def test_functions_are_told_apart_by_what_they_do_and_hold_on_to():
     assert repr(Thing(len)) == "Thing(size=len)"
-    assert repr(Thing(lambda x: x + 1)) != repr(Thing(lambda x: x * 2))
+    pairs = [
+        (lambda x: x + 1, lambda x: x * 2),
+        (lambda x: 0.1, lambda x: 0.9),
+        (lambda x: x.real, lambda x: x.imag),
+        (rule(0.1), rule(0.9)),
+        (Callable(1), Callable(2)),
+        (functools.partial(rule(1), more=2), functools.partial(rule(1), more=3)),
+        (Gate(1.0), Gate(2.0)),
+    ]
+    for one, other in pairs:
+        assert repr(Thing(one)) != repr(Thing(other))
+    assert repr(Thing(rule(0.1))) == repr(Thing(rule(0.1)))
+    assert repr(Thing(Callable(1))) == repr(Thing(Callable(1)))
+
+
+def test_half_precision_of_any_kind_is_printed():
+    assert repr(Thing(torch.ones(40, dtype=torch.bfloat16))) == repr(Thing(torch.ones(40, dtype=torch.bfloat16)))
+
+
+def test_classes_of_one_name_in_two_modules_are_not_the_same():
+    other = type("Thing", (Described,), {"__module__": "elsewhere"})
+    assert repr(other()) == "Thing()" and other().identity() == "elsewhere.Thing()"
+
+
+def test_copies_keep_their_arguments():
     assert repr(copy.deepcopy(Thing(Thing(2)))) == "Thing(size=Thing(size=2))"

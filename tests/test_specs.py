@@ -22,8 +22,13 @@ class Other(Kind):
         self.options = options
 
 
+class Numbers(Kind):
+    def __init__(self, count: "int" = 1, share: "float" = 0.5, flag: "bool" = False):
+        super().__init__()
+
+
 READY = Kind(7)
-KINDS = {"kind": Kind, "other": Other}
+KINDS = {"kind": Kind, "other": Other, "numbers": Numbers}
 
 
 def make(spec, **more):
@@ -77,6 +82,12 @@ def test_modules_are_imported_from_the_path_and_the_working_directory(tmp_path, 
         ("fractions:Fractoin", ["there is no 'Fractoin'", "did you mean 'Fraction'"]),
         ("fractions:Fraction", ["is a Fraction, expected a Kind"]),
         (":thing", ["cannot be imported"]),
+        ("numbers,count=2.5", ["thing 'numbers': count is 2.5, expected a whole number"]),
+        ("numbers,count=inf", ["count is inf, expected a finite number"]),
+        ("numbers,share=nan", ["share is nan, expected a finite number"]),
+        ("numbers,share=much", ["share is 'much', expected a number"]),
+        ("numbers,share=true", ["share is True, expected a number"]),
+        ("numbers,flag=1", ["flag is 1, expected true or false"]),
         (f"{__name__}:READY,size=3", ["is an object already", "'size'"]),
     ],
 )

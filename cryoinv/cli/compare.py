@@ -24,7 +24,7 @@ from cryoinv.cli.refinement_options import (
 )
 from cryoinv.errors import CryoinvError
 
-_METHOD = "SPEC [m-step=SPEC] [solver=SPEC] [denoiser=SPEC] [output-prior=SPEC] [label=TEXT]"
+_METHOD = "SPEC [m-step=SPEC] [solver=SPEC] [denoiser=SPEC] [output-prior=SPEC] [output-m-step=SPEC] [label=TEXT]"
 
 
 def compare(

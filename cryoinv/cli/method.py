@@ -6,7 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["SPEC", "DenoiserSpec", "MStepSpec", "OutputPriorSpec", "PriorSpec", "SolverSpec", "method_from"]
+__all__ = [
+    "SPEC",
+    "DenoiserSpec",
+    "MStepSpec",
+    "OutputMStepSpec",
+    "OutputPriorSpec",
+    "PriorSpec",
+    "SolverSpec",
+    "method_from",
+]
 
 SPEC = "SPEC"
 PriorSpec = Annotated[
@@ -28,6 +37,9 @@ DenoiserSpec = Annotated[
 OutputPriorSpec = Annotated[
     str | None, typer.Option(help="Prior of the map that is written, if it is to be another.", metavar=SPEC)
 ]
+OutputMStepSpec = Annotated[
+    str | None, typer.Option(help="How the M-step of the output's prior is solved.", metavar=SPEC)
+]
 
 
 def method_from(
@@ -36,8 +48,10 @@ def method_from(
     solver: str = "em",
     denoiser: str | None = None,
     output_prior: str | None = None,
+    output_m_step: str | None = None,
 ) -> dict[str, Any]:
     """Make the objects that `cryoinv.refinement.refine` takes under these names; errors name what does not fit."""
     from cryoinv.comparison import MethodWords
 
-    return MethodWords(prior, m_step or "", solver, denoiser or "", output_prior or "").made().arguments()
+    words = MethodWords(prior, m_step or "", solver, denoiser or "", output_prior or "", output_m_step or "")
+    return words.made().arguments()

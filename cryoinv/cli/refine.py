@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cryoinv.cli.method import DenoiserSpec, MStepSpec, OutputPriorSpec, PriorSpec, SolverSpec, method_from
+from cryoinv.cli.method import (
+    DenoiserSpec,
+    MStepSpec,
+    OutputMStepSpec,
+    OutputPriorSpec,
+    PriorSpec,
+    SolverSpec,
+    method_from,
+)
 from cryoinv.cli.options import AllowDuplicates, Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
 from cryoinv.cli.ranks import among_all
 from cryoinv.cli.refinement_options import (
@@ -42,6 +50,7 @@ def refine(
     solver: SolverSpec = "em",
     denoiser: DenoiserSpec = None,
     output_prior: OutputPriorSpec = None,
+    output_m_step: OutputMStepSpec = None,
     particle_diameter: ParticleDiameter = None,
     max_shift: MaxShift = 6.0,
     no_ctf: NoCtf = False,
@@ -90,6 +99,7 @@ def refine(
             "solver": solver,
             "denoiser": denoiser,
             "output_prior": output_prior,
+            "output_m_step": output_m_step,
         }
         summary = run_refinement(
             particles, reference, output, settings, method, device, resume, overwrite, processes=processes

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from cryoinv.denoisers import denoiser_from
+from cryoinv.denoisers import Denoiser, denoiser_from
 from cryoinv.errors import InputError
 from cryoinv.priors import PRIORS, Prior, prior_from
 from cryoinv.solvers import EM, MStep, OuterSolver, m_step_for, m_step_from, solver_from
@@ -37,6 +37,8 @@ class Method:
         `EM` by default.
     output_prior : Prior, optional
         Prior of the map that is reported, where that is not the one the particles are aligned to.
+    output_m_step : MStep, optional
+        Of `output_prior`; by default the first, simplest first, that takes it.
     label : str, optional
         What tables and figures call it; what the prior prints by default.
 
@@ -52,6 +54,7 @@ class Method:
     solver: OuterSolver | None = None
     output_prior: Prior | None = None
     label: str = ""
+    output_m_step: MStep | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.prior, Prior):
@@ -71,12 +74,20 @@ class Method:
         solver = EM() if self.solver is None else self.solver
         m_step.check(self.prior)
         solver.check(self.prior)
-        if self.output_prior is not None:
-            m_step_for(self.output_prior)
-        return {"prior": self.prior, "m_step": m_step, "solver": solver, "output_prior": self.output_prior}
+        chosen = {"prior": self.prior, "m_step": m_step, "solver": solver, "output_prior": self.output_prior}
+        return chosen | {"output_m_step": self._checked_output()}
+
+    def _checked_output(self) -> MStep | None:
+        if self.output_prior is None:
+            if self.output_m_step is not None:
+                raise InputError(f"an output M-step, {self.output_m_step!r}, goes with an output prior, found none")
+            return None
+        m_step = m_step_for(self.output_prior) if self.output_m_step is None else self.output_m_step
+        m_step.check(self.output_prior)
+        return m_step
 
     def parts(self) -> dict[str, str]:
-        """What prior, M-step, solver and output prior print, by these names."""
+        """What prior, M-step, solver and those of the output print, by these names."""
         return {name: "" if part is None else repr(part) for name, part in self.arguments().items()}
 
 
@@ -86,7 +97,7 @@ class MethodWords:
 
     Parameters
     ----------
-    prior, m_step, solver, denoiser, output_prior : str
+    prior, m_step, solver, denoiser, output_prior, output_m_step : str
         Specifications, ``NAME[,key=value...]`` or ``module:object[,key=value...]``.
     label : str
         Its name.
@@ -97,11 +108,14 @@ class MethodWords:
     solver: str = ""
     denoiser: str = ""
     output_prior: str = ""
+    output_m_step: str = ""
     label: str = ""
 
     @classmethod
     def parsed(cls, text: str) -> MethodWords:
-        """Words of ``SPEC [m-step=SPEC] [solver=SPEC] [denoiser=SPEC] [output-prior=SPEC] [label=TEXT]``.
+        """Words of ``SPEC [PART=SPEC...] [label=TEXT]``.
+
+        A PART is m-step, solver, denoiser, output-prior or output-m-step.
 
         Parameters
         ----------
@@ -121,7 +135,7 @@ class MethodWords:
         --------
         >>> MethodWords.parsed("pnp,strength=2 m-step=admm,iterations=5 label='Plug and play'")
         MethodWords(prior='pnp,strength=2', m_step='admm,iterations=5', solver='', denoiser='', output_prior='',
-            label='Plug and play')
+            output_m_step='', label='Plug and play')
         """
         try:
             prior, *rest = shlex.split(text)
@@ -198,6 +212,7 @@ class MethodWords:
                 solver_from(self.solver) if self.solver else None,
                 output_prior,
                 self.label or self.prior,
+                m_step_from(self.output_m_step) if self.output_m_step else None,
             )
             method.arguments()
         except InputError as error:
@@ -209,13 +224,17 @@ class MethodWords:
         denoiser = denoiser_from(self.denoiser) if self.denoiser else None
         prior = prior_from(self.prior, denoiser)
         output_prior = prior_from(self.output_prior, denoiser) if self.output_prior else None
-        if denoiser is not None and not any(hasattr(each, "denoiser") for each in (prior, output_prior)):
-            raise InputError(f"{prior!r} takes no denoiser, found {self.denoiser!r}")
+        if denoiser is not None and not any(_was_given(each, denoiser) for each in (prior, output_prior)):
+            raise InputError(f"{prior!r} takes no denoiser, or has its own; found {self.denoiser!r}")
         return prior, output_prior
 
     def parts(self) -> dict[str, str]:
         """All but the label, by name: what makes two methods the same."""
         return {name: text for name, text in asdict(self).items() if name != "label"}
+
+
+def _was_given(prior: Prior | None, denoiser: Denoiser) -> bool:
+    return prior is not None and prior.made_with.get("denoiser") is denoiser
 
 
 def method_from(text: str) -> Method:
@@ -224,8 +243,8 @@ def method_from(text: str) -> Method:
     Parameters
     ----------
     text : str
-        ``SPEC [m-step=SPEC] [solver=SPEC] [denoiser=SPEC] [output-prior=SPEC] [label=TEXT]``, separated by blanks; the
-        first is the prior's. Parts with blanks stand in quotes.
+        ``SPEC [m-step=SPEC] [solver=SPEC] [denoiser=SPEC] [output-prior=SPEC] [output-m-step=SPEC] [label=TEXT]``,
+        separated by blanks; the first is the prior's. Parts with blanks stand in quotes.
 
     Returns
     -------
@@ -239,7 +258,8 @@ def method_from(text: str) -> Method:
     Examples
     --------
     >>> method_from("gaussian,tau2_fudge=2 m-step=closed-form label=smooth")
-    Method(prior=GaussianPrior(tau2_fudge=2), m_step=ClosedForm(), solver=None, output_prior=None, label='smooth')
+    Method(prior=GaussianPrior(tau2_fudge=2), m_step=ClosedForm(), solver=None, output_prior=None,
+        label='smooth', output_m_step=None)
     """
     return MethodWords.parsed(text).made()
 

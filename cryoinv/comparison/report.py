@@ -38,7 +38,8 @@ pre {{ background: #f4f4f4; padding: 0.7rem; overflow-x: auto; white-space: pre-
 </head>
 <body>
 """
-_IN_LINE = ("method", "status", "prior", "m_step", "solver", "output_prior", "folder", "error", "device")
+_PARTS = ("prior", "m_step", "solver", "output_prior", "output_m_step")
+_IN_LINE = ("method", "status", *_PARTS, "folder", "error", "device")
 
 
 def report_html(comparison: Comparison, images: Mapping[str, bytes]) -> str:

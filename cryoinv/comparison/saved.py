@@ -74,8 +74,9 @@ def arranged(wanted: Sequence[MethodWords], saved: Mapping[str, MethodWords]) ->
     --------
     >>> saved = {"old": MethodWords("tv", label="tv")}
     >>> arranged([MethodWords("tv", label="tv"), MethodWords("red", label="tv")], saved)
-    {'old': MethodWords(prior='tv', m_step='', solver='', denoiser='', output_prior='', label='tv'),
-     'tv-2': MethodWords(prior='red', m_step='', solver='', denoiser='', output_prior='', label='tv (2)')}
+    {'old': MethodWords(prior='tv', m_step='', solver='', denoiser='', output_prior='', output_m_step='', label='tv'),
+     'tv-2': MethodWords(prior='red', m_step='', solver='', denoiser='', output_prior='', output_m_step='',
+         label='tv (2)')}
     """
     # Labels are told apart first, in the order given, as they were when the folder was begun.
     named = distinct([words.label for words in wanted])

@@ -136,6 +136,7 @@ COLUMNS = (
     Column("m_step", "M-step"),
     Column("solver", "solver"),
     Column("output_prior", "output prior"),
+    Column("output_m_step", "output M-step"),
     Column("folder", "folder"),
     Column("error", "error"),
 )  # fmt: skip

@@ -77,7 +77,7 @@ class ResolutionBands(Denoiser):
 
     def denoise(self, volume: torch.Tensor, context: PriorContext) -> torch.Tensor:
         """Take each denoiser's band, as the first's map and the differences from each to the next above their edge."""
-        found = [checked_volume(each.denoise(volume, context), volume, repr(each)) for each in self.denoisers]
+        found = [checked_volume(each.denoise(volume, context), volume, each) for each in self.denoisers]
         result = found[0]
         for (coarse, fine), profile in zip(itertools.pairwise(found), self._rising(context), strict=True):
             above = radial_expand(profile.to(volume.device, volume.dtype), context.n)

@@ -89,15 +89,21 @@ class DenoiserOperator(TorchOperator):
 
     def apply(self, x: torch.Tensor) -> torch.Tensor:
         """Denoise; raises an `InputError` if what comes back has another shape or is not finite."""
-        return checked_volume(self.denoiser.denoise(x, self.context), x, repr(self.denoiser))
+        return checked_volume(self.denoiser.denoise(x, self.context), x, self.denoiser)
 
 
-def checked_volume(found: torch.Tensor, like: torch.Tensor, name: str) -> torch.Tensor:
-    """`found` if it is a finite tensor of the shape of `like`; an `InputError` names its maker."""
+def checked_volume(
+    found: torch.Tensor, like: torch.Tensor, maker: Described | None, what: str = ""
+) -> torch.Tensor:
+    """`found` if it is a finite tensor of the shape of `like`; an `InputError` names its maker, or what it is of it."""
+    wrong = None
     if not isinstance(found, torch.Tensor):
-        raise InputError(f"{name} returned a {type(found).__name__}, expected a tensor of shape {tuple(like.shape)}")
-    if found.shape != like.shape:
-        raise InputError(f"{name} returned shape {tuple(found.shape)}, expected {tuple(like.shape)}")
-    if not bool(torch.isfinite(found.detach()).all()):
-        raise InputError(f"{name} returned values that are not finite")
+        wrong = f"a {type(found).__name__}, expected a tensor of shape {tuple(like.shape)}"
+    elif found.shape != like.shape:
+        wrong = f"shape {tuple(found.shape)}, expected {tuple(like.shape)}"
+    elif not bool(torch.isfinite(found.detach()).all()):
+        wrong = "values that are not finite"
+    if wrong is not None:  # printing a network hashes its weights: not before it is needed
+        name = " of ".join(part for part in (what, repr(maker) if maker is not None else "") if part)
+        raise InputError(f"{name} returned {wrong}")
     return found.to(like.device, like.dtype)

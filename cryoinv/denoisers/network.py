@@ -69,9 +69,9 @@ class NetworkDenoiser(Denoiser):
             pixel_sizes = metadata["pixel_sizes"] if pixel_sizes is None else pixel_sizes
         self.pixel_sizes, self._network = pixel_sizes, Placement(network)
         # Runs are told apart by the weights, not by the name of a file.
-        self._arguments["network"] = self._network.module
+        self.made_with["network"] = self._network.module
         if pixel_sizes is not None:
-            self._arguments["pixel_sizes"] = pixel_sizes
+            self.made_with["pixel_sizes"] = pixel_sizes
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], cutoff: float = 0.05) -> NetworkDenoiser:

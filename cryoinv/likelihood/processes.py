@@ -74,5 +74,5 @@ def statistics_of_all(own: SufficientStatistics, processes: Processes) -> Suffic
         data=data,
         weight=weight,
         residuals=ResidualPower(total, count),
-        particles=PosteriorSummary.concatenate([summary for summary in found if len(summary)]),
+        particles=PosteriorSummary.concatenate(found),
     )

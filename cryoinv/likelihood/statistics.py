@@ -75,6 +75,7 @@ class PosteriorSummary:
     @classmethod
     def concatenate(cls, parts: list[PosteriorSummary]) -> PosteriorSummary:
         """Join summaries of different particles, ordered by particle."""
+        parts = [part for part in parts if len(part)] or parts[:1]
         order = np.argsort(np.concatenate([p.indices for p in parts]), kind="stable")
         join = lambda name: np.concatenate([getattr(p, name) for p in parts])[order]  # noqa: E731
         moments = [p.moments for p in parts if p.moments is not None]

@@ -91,7 +91,7 @@ class AdversarialRegulariser(VolumePrior):
         self.strength, self.gaussian, self.pixel_size = strength, gaussian, pixel_size
         self._critic = Placement(critic)
         # Runs are told apart by the weights, not by the name of a file.
-        self._arguments["critic"] = self._critic.module
+        self.made_with["critic"] = self._critic.module
 
     def value(self, volume: torch.Tensor, context: PriorContext) -> torch.Tensor:
         r"""What the critic says of a volume (n, n, n), :math:`\Psi(Pu/s)`, without the factor."""

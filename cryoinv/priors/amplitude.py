@@ -14,7 +14,7 @@ from cryoinv.specs import nearest
 
 __all__ = ["CALIBRATED_DATA", "CALIBRATED_DENOISER", "Amplitude", "FSCTable"]
 
-FSCTable: TypeAlias = "float | Sequence[tuple[float, float]]"
+FSCTable: TypeAlias = "float | str | Sequence[tuple[float, float]]"
 
 # (end of the bin of FSC, value). Fitted once by least squares on pairs of half-maps and true maps that the denoiser, a
 # small network whose target was FSC * truth, had not seen; below an FSC of 0.2 it is the Gaussian MAP estimate.
@@ -41,9 +41,9 @@ class Amplitude(Described):
         `a` and `b` as given, g = 1.
     floor : float
         Of "undamped".
-    a, b : float or sequence of (float, float), optional
-        Of "mix": numbers, or values for bins of FSC with the ends of the bins in ascending order; by default
-        `CALIBRATED_DATA` and `CALIBRATED_DENOISER`.
+    a, b : float, sequence of (float, float) or str, optional
+        Of "mix": numbers, or values for bins of FSC with the ends of the bins in ascending order, in words
+        ``"0.2:1;1:0"``; by default `CALIBRATED_DATA` and `CALIBRATED_DENOISER`.
 
     Raises
     ------
@@ -87,6 +87,8 @@ class Amplitude(Described):
 
 def _checked_table(name: str, table: FSCTable) -> list[tuple[float, float]]:
     try:
+        if isinstance(table, str):
+            table = [(float(end), float(value)) for end, value in (pair.split(":") for pair in table.split(";"))]
         pairs = [(1.0, float(table))] if isinstance(table, (int, float)) else [(float(e), float(v)) for e, v in table]
     except (TypeError, ValueError):
         raise InputError(f"{name} is {table!r}, expected a number or pairs of an FSC and a value") from None

@@ -34,6 +34,8 @@ class Prior(Described):
         Whether the bound functional has a value, a gradient (minus the score), a proximal map, whether it is
         quadratic with a diagonal precision, and whether it is a Gaussian with a correction
         (`BoundPrior.correction`).
+    forgets_solution : bool
+        Whether the map after `BoundPrior.post_process` depends on the statistics alone, not on what the M-step found.
     guarded : bool
         Whether the inflation guard is asked for; the bound functional then has `BoundPrior.denoised`.
     """
@@ -44,6 +46,7 @@ class Prior(Described):
     has_proximal = False
     has_precision = False
     has_correction = False
+    forgets_solution = False
     guarded = False
 
     def bind(self, statistics: SufficientStatistics, context: PriorContext) -> BoundPrior:

@@ -79,6 +79,7 @@ class BlushStyle(MaskedGaussianPrior):
         if not (0 <= cutoff < 1 and margin >= 0):
             raise InputError(f"cutoff is {cutoff} and margin {margin}, expected within [0, 1) and not negative")
         super().__init__(tau2_fudge, lowpass, extend, edge)
+        self.forgets_solution = acts_on == "unregularised"
         self.denoiser, self.acts_on = denoiser or Wiener(), acts_on
         self.cutoff, self.margin = cutoff, margin
 
@@ -105,6 +106,6 @@ class _Blush(MaskedQuadratic):
         prior, source = self.prior, volume
         if prior.acts_on == "unregularised":
             source = self.statistics.to_volume(self.statistics.unregularised()).to(volume)
-        denoised = checked_volume(prior.denoiser.denoise(source, self.context), volume, repr(prior.denoiser))
+        denoised = checked_volume(prior.denoiser.denoise(source, self.context), volume, prior.denoiser)
         factor = radial_expand(prior.trailing(self.context).to(volume), self.context.n, outside=0.0)
         return centred_irfft(factor * centred_rfft(super().post_process(denoised)), self.context.n)

@@ -106,7 +106,7 @@ def confidence_rule(rule: str | Confidence | Table, coarse: float = 10.0, fine: 
     """
     if not coarse > fine > 0:
         raise InputError(f"coarse is {coarse} Å and fine {fine} Å, expected coarse to be the larger and both positive")
-    if rule != "paper" and (coarse, fine) != (10.0, 4.5):
+    if not (isinstance(rule, str) and rule == "paper") and (coarse, fine) != (10.0, 4.5):
         raise InputError("coarse and fine belong to the rule 'paper', another rule takes neither")
     if callable(rule):
         return rule

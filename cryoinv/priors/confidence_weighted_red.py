@@ -38,7 +38,7 @@ class ConfidenceWeightedRED(RED):
         How strongly f enters.
     floor : float
         Lowest FSC that "undamped" divides by.
-    a, b : float or sequence of (float, float), optional
+    a, b : float, sequence of (float, float) or str, optional
         Of "mix".
     tau2_fudge : float
         Factor on :math:`\tau^2`.

@@ -37,7 +37,7 @@ class GaussianPrior(Prior):
     Raises
     ------
     InputError
-        If `tau2_fudge` is not positive.
+        If `tau2_fudge` is not positive, or `tau2` is not a tensor of positive numbers.
 
     References
     ----------
@@ -55,6 +55,8 @@ class GaussianPrior(Prior):
     def __init__(self, tau2_fudge: float = 1.0, tau2: torch.Tensor | None = None):
         if not tau2_fudge > 0:
             raise InputError(f"tau2_fudge is {tau2_fudge}, expected a positive number")
+        if not (tau2 is None or (isinstance(tau2, torch.Tensor) and tau2.ndim == 1 and bool((tau2 > 0).all()))):
+            raise InputError(f"tau2 is {tau2!r}, expected a tensor of positive numbers, one an image shell")
         self.tau2_fudge, self.tau2 = float(tau2_fudge), tau2
 
     def bind(self, statistics: SufficientStatistics, context: PriorContext) -> QuadraticFunctional:

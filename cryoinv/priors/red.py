@@ -9,6 +9,7 @@ import torch
 from cryoinv.errors import InputError
 from cryoinv.operators import TorchOperator
 from cryoinv.spaces.backend import odl
+from cryoinv.specs import nearest
 
 from .amplitude import Amplitude, FSCTable
 from .base import BoundPrior, Prior
@@ -45,10 +46,10 @@ class RED(Prior):
         :math:`x_{MAP} = B/(K+\tau^{-2})`; with λ it is :math:`(1-\lambda)\,x_{MAP} + \lambda(a\,x_{MAP} + b\,f)`.
     floor : float
         Lowest FSC that "undamped" divides by.
-    a, b : float or sequence of (float, float), optional
-        Of "mix": numbers, or pairs of the end of a bin of FSC and the value there. By default a = 0 and b = 4.0, 2.6,
-        1.85, 1.4, 1.14 and 1 in bins of FSC that end at 0.35, 0.5, 0.7, 0.85, 0.95 and 1, and a = 1, b = 0 where the
-        FSC is below 0.2. These numbers are a fit to one small network, trained on simulated half-maps of box 48 at 3 Å
+    a, b : float, sequence of (float, float) or str, optional
+        Of "mix": numbers, or pairs of the end of a bin of FSC and the value there, in words ``"0.2:1;1:0"``. By
+        default a = 0 and b = 4.0, 2.6, 1.85, 1.4, 1.14 and 1 in bins of FSC that end at 0.35, 0.5, 0.7, 0.85, 0.95 and
+        1, and a = 1, b = 0 where the FSC is below 0.2. These numbers are a fit to one small network, trained on simulated half-maps of box 48 at 3 Å
         towards FSC times the truth; another denoiser wants its own.
     tau2_fudge : float
         Factor on :math:`\tau^2`, as in `GaussianPrior`.
@@ -89,7 +90,7 @@ class RED(Prior):
         if not (isinstance(weight, (int, float)) and 0 <= weight <= 1):
             raise InputError(f"weight (λ) is {weight}, expected a number within [0, 1]")
         if input not in ("newest", "previous"):
-            raise InputError(f"input is {input!r}, expected 'newest' or 'previous'")
+            raise InputError(f"input is {input!r}, {nearest(str(input), ('newest', 'previous'))}")
         self.denoiser, self.weight, self.input = chosen_denoiser(denoiser), float(weight), input
         self.amplitude = Amplitude(amplitude, floor, a, b)
         self.gaussian, self.guarded = GaussianPrior(tau2_fudge), bool(guard)

@@ -53,8 +53,9 @@ class VolumePrior(Prior):
 class BoundVolumePrior(BoundPrior):
     r"""The functional :math:`R(V x)` on the statistics' space.
 
-    Its gradient is :math:`V^* \nabla R(V x)`. Its proximal map is that of R between V and its inverse: exact without
-    padding; with padding it takes the gridding window, which V divides by, for constant where the map is.
+    Its gradient is :math:`V^* \nabla R(V x)`. Its proximal map is that of R between V and its inverse: exact with
+    the NUFFT; with trilinear interpolation it takes the gridding window, which V divides by, for constant where the map
+    is: with padding 2 the minimum is missed by a few parts in ten thousand, without padding by some per cent.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ class _Gradient(TorchOperator):
         with torch.enable_grad():
             volume = statistics.to_volume(x).detach().requires_grad_()
             (found,) = torch.autograd.grad(self.functional._value(volume), volume)
-        found = checked_volume(found, volume, f"the gradient of {self.functional.prior!r}")
+        found = checked_volume(found, volume, self.functional.prior, "the gradient")
         return statistics.to_volume_adjoint(found)
 
 
@@ -122,4 +123,4 @@ class _Proximal(TorchOperator):
         prior, statistics = self.functional.prior, self.functional.statistics
         volume = statistics.to_volume(x)
         found = prior.proximal_map(volume, self.step, self.functional.context)
-        return statistics.from_volume(checked_volume(found, volume, f"the proximal map of {prior!r}"))
+        return statistics.from_volume(checked_volume(found, volume, prior, "the proximal map"))

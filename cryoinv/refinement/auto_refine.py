@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from cryoinv.errors import InputError
 from cryoinv.geometry import PointGroup, Poses
 from cryoinv.likelihood import (
     ExhaustiveSearch,
@@ -34,7 +35,7 @@ from cryoinv.solvers import EM, MStep, OuterSolver
 from cryoinv.spaces import resolve_device
 
 from .checkpoint import resumed_state
-from .estimate import MapEstimator, check_grey_scale, guarded, told_where
+from .estimate import MapEstimator, check_grey_scale, told_where, trust_of
 from .fingerprint import run_fingerprint
 from .gold_standard import HalfMaps, join_low_resolution, tau2_from_fsc
 from .halves import split_particles
@@ -163,6 +164,8 @@ class Refinement:
         self.particles = particles
         self.processes = Processes() if processes is None else processes
         self.estimator = MapEstimator(GaussianPrior() if prior is None else prior, m_step)
+        if output_prior is None and output_m_step is not None:
+            raise InputError(f"an output M-step, {output_m_step!r}, goes with an output prior, found none")
         self.output = self.estimator if output_prior is None else MapEstimator(output_prior, output_m_step)
         self.solver = EM() if solver is None else solver
         self.solver.check(self.estimator.prior)
@@ -254,7 +257,12 @@ class Refinement:
         maps = HalfMaps.of(halves, self.mask, state.window, self.processes)
         resolution = maps.resolution(self.pixel_size)
         joined, joined_solutions = join_low_resolution(halves, self.settings.join_below, solutions)
-        contexts = self._contexts(self.estimator.prior, joined, maps, iteration)
+        trust = self._trust(self.estimator, halves, maps, f"iteration {iteration}")
+        resolved = resolution.angstrom
+        contexts = (
+            self._context(joined[0], maps.fsc, resolved, iteration, trust),
+            self._context(joined[1], maps.fsc, resolved, iteration, trust),
+        )
         first, second = self._maps(joined, contexts, maps, state.references, joined_solutions)
         schedule = replace(state.schedule)
         changes = pose_changes(state.moments.poses, moments.poses, self.symmetry)
@@ -327,7 +335,7 @@ class Refinement:
         """Statistics of both halves, and the solutions a mini-batch solver has found beside them."""
         search, advance, solutions = self._search(state), self._counter(name), None
         if not isinstance(self.solver, EM) and state.contexts is not None:
-            halves, solutions = self.passes.epoch(self.solver, self.estimator.prior, state, search, window, advance)
+            halves, solutions = self.passes.epoch(self.solver, self.estimator, state, search, window, advance)
         else:
             halves = self.passes.expectation(state, search, window, advance)
         return halves, solutions, PosteriorSummary.concatenate([half.particles for half in halves])
@@ -340,21 +348,23 @@ class Refinement:
         return state.schedule.search(self.settings, state.moments, self.pixel_size)
 
     def _context(
-        self, half: SufficientStatistics, fsc: torch.Tensor, resolution: float, iteration: int
+        self,
+        half: SufficientStatistics,
+        fsc: torch.Tensor,
+        resolution: float,
+        iteration: int,
+        trust: torch.Tensor | None = None,
     ) -> PriorContext:
         filled = float((self.mask**2).mean()) if self.settings.signal_extent == "sphere" else 1.0
         tau2 = tau2_from_fsc(fsc, half, filled)
-        return PriorContext(self.n, self.pixel_size, fsc, tau2, resolution, self.diameter / 2, iteration)
+        return PriorContext(self.n, self.pixel_size, fsc, tau2, resolution, self.diameter / 2, iteration, trust)
 
-    def _contexts(
-        self, prior: Prior, halves: Halves, maps: HalfMaps, iteration: int
-    ) -> tuple[PriorContext, PriorContext]:
-        """What the prior of each half is told."""
+    def _trust(self, estimator: MapEstimator, halves: Halves, maps: HalfMaps, place: str) -> torch.Tensor | None:
+        """What the inflation guard of a prior leaves, from halves that are not joined in any shell."""
         resolution = maps.resolution(self.pixel_size).angstrom
-        contexts = [self._context(half, maps.fsc, resolution, iteration) for half in halves]
-        with told_where(f"iteration {iteration}, inflation guard"):
-            first, second = guarded(prior, halves, contexts, maps.fsc_masked, self.mask, self.processes)
-        return first, second
+        contexts = [self._context(half, maps.fsc, resolution, 0) for half in halves]
+        with told_where(f"{place}, inflation guard"), estimator.named(estimator.m_step):
+            return trust_of(estimator.prior, halves, contexts, self.mask, self.processes)
 
     def _maps(
         self,
@@ -381,16 +391,16 @@ class Refinement:
         self, state: RefinementState, joined: SufficientStatistics, halves: Halves, maps: HalfMaps
     ) -> torch.Tensor:
         """Map of all particles under the prior of the output."""
-        iteration, prior = state.iteration + 1, self.output.prior
-        trust = self._contexts(prior, halves, maps, iteration)[0].trust
+        trust = self._trust(self.output, halves, maps, "final iteration")
         fsc = 2 * maps.fsc.clamp(min=0) / (1 + maps.fsc.clamp(min=0))
-        context = self._context(joined, fsc, maps.resolution(self.pixel_size).angstrom, iteration)
+        resolution = maps.resolution(self.pixel_size).angstrom
+        context = self._context(joined, fsc, resolution, state.iteration + 1, trust)
         previous = (state.references[0] + state.references[1]) / 2
 
         def task() -> torch.Tensor:
             with told_where("final iteration, both halves"):
-                volume = self.output(joined, replace(context, trust=trust), previous)
-                check_grey_scale(volume, (maps.volumes[0] + maps.volumes[1]) / 2, maps.fsc, prior)
+                volume = self.output(joined, context, previous)
+                check_grey_scale(volume, (maps.volumes[0] + maps.volumes[1]) / 2, maps.fsc, self.output.prior)
             return volume
 
         return self.processes.share([task], self.device)[0]

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 
 import torch
 
 from cryoinv.denoisers.base import checked_volume
-from cryoinv.errors import CryoinvError
+from cryoinv.described import Described
+from cryoinv.errors import CryoinvError, LostProcessError
 from cryoinv.likelihood import SufficientStatistics
 from cryoinv.metrics import fourier_shell_correlation
 from cryoinv.parallel import Processes
 from cryoinv.priors import BoundPrior, Prior, PriorContext, trust_factor
 from cryoinv.solvers import MStep, m_step_for
-from cryoinv.spaces import centred_rfft, hermitian_weights, radial_expand
+from cryoinv.spaces import centred_rfft, hermitian_weights, radial_expand, radial_mean
 
-__all__ = ["MapEstimator", "check_grey_scale", "guarded", "told_where"]
+__all__ = ["MapEstimator", "check_grey_scale", "told_where", "trust_of"]
 
 _GREY_SCALE = 10.0  # so many times brighter or fainter than the data is a mistake, not a prior
 _RELIABLE = 0.143
@@ -55,36 +55,39 @@ class MapEstimator:
         CryoinvError
             Naming the prior, if it or the M-step fails, or returns another shape or what is not finite.
         """
-        with self._named():
+        with self.named(self.m_step):
             bound = self.prior.bind(statistics, context)
             wanted = previous is not None and bound.starts_from == "previous"
             start = statistics.from_volume(previous) if wanted else None  # type: ignore[arg-type]
             x = self.m_step(statistics, bound, previous=start)
-            return self._volume(statistics, bound, checked_volume(x, statistics.data, repr(self.m_step)))
+            return self._volume(statistics, bound, checked_volume(x, statistics.data, self.m_step))
 
     def finished(
         self, statistics: SufficientStatistics, context: PriorContext, x: torch.Tensor
     ) -> torch.Tensor:
         """Map (n, n, n) of a solution x found by other means, with the prior's last touch."""
-        with self._named():
-            x = checked_volume(x, statistics.data, "the solver")
+        with self.named(self.m_step):
+            x = checked_volume(x, statistics.data, None, "the solver")
             return self._volume(statistics, self.prior.bind(statistics, context), x)
 
     @staticmethod
     def _volume(statistics: SufficientStatistics, bound: BoundPrior, x: torch.Tensor) -> torch.Tensor:
         volume = statistics.to_volume(x)
-        return checked_volume(bound.post_process(volume), volume, "post_process")
+        return checked_volume(bound.post_process(volume), volume, None, "post_process")
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Errors in the name of the prior, which may be anyone's code."""
+    def named(self, solver: Described) -> Iterator[None]:
+        """Errors in the name of the prior, which may be anyone's code, and of what solves with it."""
         try:
-            yield
+            with torch.no_grad():  # a denoiser may have weights of its own that ask for gradients
+                yield
+        except LostProcessError:
+            raise
         except CryoinvError as error:
             raise type(error)(f"prior {self.prior!r}: {error}") from error
         except Exception as error:
             raise CryoinvError(
-                f"prior {self.prior!r} with {self.m_step!r} failed ({type(error).__name__}: {error})"
+                f"prior {self.prior!r} with {solver!r} failed ({type(error).__name__}: {error})"
             ) from error
 
 
@@ -93,6 +96,8 @@ def told_where(place: str) -> Iterator[None]:
     """Errors that say in which iteration and half they came up."""
     try:
         yield
+    except LostProcessError:
+        raise
     except CryoinvError as error:
         raise type(error)(f"{place}: {error}") from error
 
@@ -130,26 +135,45 @@ def check_grey_scale(volume: torch.Tensor, unregularised: torch.Tensor, fsc: tor
         )
 
 
-def guarded(
+def trust_of(
     prior: Prior,
     halves: Sequence[SufficientStatistics],
     contexts: Sequence[PriorContext],
-    fsc_masked: torch.Tensor,
-    mask: torch.Tensor,
-    processes: Processes,
-) -> Sequence[PriorContext]:
-    """Contexts with the trust that the inflation guard leaves, if the prior asks for it; else as they are.
+    mask: torch.Tensor | None = None,
+    processes: Processes | None = None,
+) -> torch.Tensor | None:
+    """What the inflation guard leaves of the confidence in a denoiser, shape (n//2+1,); None if the prior has no guard.
 
-    What crosses the halves is one curve, the FSC of the two denoised maps inside `mask` (n, n, n), which is held
-    against that of the unregularised ones inside it, `fsc_masked`; it can only lower the confidence in a denoiser.
+    What crosses the halves is one curve, the FSC of the two denoised maps inside `mask`, which is held against that of
+    the unregularised ones inside it. Shells to which the denoiser gives less than a thousandth of the power tell
+    nothing.
+
+    Parameters
+    ----------
+    prior : Prior
+        Of both halves.
+    halves : sequence of SufficientStatistics
+        Of the two halves, not joined in any shell: that would be agreement the guard is to look for.
+    contexts : sequence of PriorContext
+        Of the two halves.
+    mask : torch.Tensor, shape (n, n, n), optional
+        Multiplies all maps before they are compared.
+    processes : Processes, optional
+        Those that share the work.
     """
     if not prior.guarded:
-        return contexts
+        return None
 
     def task(half: SufficientStatistics, context: PriorContext) -> torch.Tensor:
-        return prior.bind(half, context).denoised() * mask
+        with torch.no_grad():
+            found = prior.bind(half, context).denoised(), half.to_volume(half.unregularised())
+            return torch.stack(found) * (1.0 if mask is None else mask)
 
     tasks = [partial(task, half, context) for half, context in zip(halves, contexts, strict=True)]
-    denoised = processes.share(tasks, mask.device)
-    trust = trust_factor(fourier_shell_correlation(*denoised), fsc_masked)
-    return [replace(context, trust=trust) for context in contexts]
+    (first, before_first), (second, before_second) = (processes or Processes()).share(tasks, contexts[0].fsc.device)
+    plain, denoised = (
+        fourier_shell_correlation(*pair) for pair in ((before_first, before_second), (first, second))
+    )
+    n = len(first)
+    power, before = (radial_mean(centred_rfft(each).abs() ** 2, n) for each in (first, before_first))
+    return trust_factor(torch.where(power > 1e-3 * before, denoised, plain), plain)

@@ -69,7 +69,7 @@ def run_fingerprint(
         "CTF": _short_hash(*ctf.values()),
         "half-sets": _short_hash(halves),
         "reference": _short_hash(reference.numpy()),
-        **{name: _short_hash(*parts) for name, parts in method.items()},
+        **{name: _short_hash(*(part.identity() for part in parts)) for name, parts in method.items()},
         **{name: repr(value) for name, value in fixed},
     }
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
+from cryoinv.denoisers.base import checked_volume
 from cryoinv.geometry import PointGroup
 from cryoinv.likelihood import (
     ExhaustiveSearch,
@@ -24,6 +26,7 @@ from cryoinv.parallel import Processes
 from cryoinv.priors import BoundPrior, Prior, PriorContext
 from cryoinv.solvers import OuterSolver, batches_of
 
+from .estimate import MapEstimator, told_where
 from .settings import RefinementSettings
 from .state import RefinementState
 
@@ -78,34 +81,37 @@ class Passes:
     def epoch(
         self,
         solver: OuterSolver,
-        prior: Prior,
+        estimator: MapEstimator,
         state: RefinementState,
         search: Search,
         window: float,
         advance: Advance,
-    ) -> tuple[Halves, list[torch.Tensor]]:
-        """Epoch of a mini-batch solver on each half: statistics of all its batches, and where it ended."""
+    ) -> tuple[Halves, list[torch.Tensor] | None]:
+        """Epoch of a mini-batch solver on each half: statistics of all its batches, and where it ended, if it says."""
         assert state.contexts is not None
         likelihood = self._likelihood(state, search, window, advance)
-        found = []
+        found: list[SufficientStatistics] = []
+        solutions: list[Any] = []
         for half, context in enumerate(state.contexts):
             # Statistics that are known to all processes: they take the same steps.
-            total = sum(len(own) for own in self._of_all(self.share[half]))
-            batches = batches_of(self.share[half], min(solver.batches, total), self._rng(state, half))
-            statistics, x = solver.epoch(
-                partial(self._expectation_of_all, likelihood),
-                partial(self._reference, state.references[half]),
-                self.interpolation.from_volume(state.references[half]),
-                batches,
-                partial(_bound, prior, context),
-                context.tau2,
-                total,
-                state.iteration,
-            )
-            assert x is not None
-            found.append((statistics, x))
-        (first, x1), (second, x2) = found
-        return (first, second), [x1, x2]
+            shares = self._sizes(self.share[half])
+            total = sum(shares)
+            # No batch is empty in all processes.
+            batches = batches_of(self.share[half], min(solver.batches, max(shares)), self._rng(state, half))
+            with told_where(f"iteration {state.iteration + 1}, half {half + 1}"), estimator.named(solver):
+                statistics, x = solver.epoch(
+                    partial(self._expectation_of_all, likelihood),
+                    partial(self._reference, state.references[half]),
+                    self.interpolation.from_volume(state.references[half]),
+                    batches,
+                    partial(_bound, estimator.prior, context),
+                    context.tau2,
+                    total,
+                    state.iteration,
+                )
+            found.append(statistics)
+            solutions.append(x)
+        return (found[0], found[1]), None if any(x is None for x in solutions) else solutions
 
     def _expectation_of_all(
         self, likelihood: MarginalLikelihood, volume: torch.Tensor, particles: np.ndarray
@@ -116,10 +122,12 @@ class Passes:
         """Map that a batch's E-step aligns to: the iteration's own before the first batch, then the solver's."""
         if prior is None or x is None:
             return start
-        return prior.post_process(self.interpolation.to_volume(x)) * self.mask
+        volume = self.interpolation.to_volume(x)
+        return checked_volume(prior.post_process(volume), volume, None, "post_process") * self.mask
 
-    def _of_all(self, own: np.ndarray) -> list[np.ndarray]:
-        return [arrays["own"] for arrays in self.processes.gather({"own": own})]
+    def _sizes(self, own: np.ndarray) -> list[int]:
+        """Particles of every process."""
+        return [int(arrays["size"]) for arrays in self.processes.gather({"size": np.array(len(own))})]
 
     def _rng(self, state: RefinementState, half: int) -> np.random.Generator:
         return np.random.default_rng((self.settings.seed, state.iteration, half, self.processes.rank))

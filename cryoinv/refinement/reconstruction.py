@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from cryoinv.priors import Prior, PriorContext
 from cryoinv.solvers import MStep
 from cryoinv.spaces import resolve_device
 
-from .estimate import MapEstimator, check_grey_scale
+from .estimate import MapEstimator, check_grey_scale, trust_of
 from .gold_standard import resolution_of, tau2_from_fsc
 from .halves import split_particles
 
@@ -123,7 +123,8 @@ def reconstruct(
     images = FourierImages(particles, resolve_device(device), use_ctf=use_ctf)
     scheme = interpolation_scheme(particles.n, interpolation, padding, gridding)
     # Within a shell only the ratios between optics groups matter; equal weight across shells mixes neighbours least.
-    noise, group = initial_noise(images).relative(), PointGroup(symmetry)
+    absolute, group = initial_noise(images), PointGroup(symmetry)
+    noise = absolute.relative()
     first, second = (
         known_pose_statistics(images, noise, poses, scheme, np.flatnonzero(halves == half), group, callback)
         for half in (1, 2)
@@ -134,23 +135,30 @@ def reconstruct(
     if estimator is None:
         volume = joined.to_volume(joined.unregularised())
     else:
-        volume = _solve(joined, fsc, estimator, particle_diameter)
+        precision = (1 / absolute.sigma2).mean(0)
+        volume = _solve([_in_nats(half, precision) for half in (first, second)], fsc, estimator, particle_diameter)
     return Reconstruction(volume, half_maps, fsc, particles.pixel_size)
 
 
 def _solve(
-    joined: SufficientStatistics, fsc: torch.Tensor, estimator: MapEstimator, diameter: float | None
+    halves: Sequence[SufficientStatistics], fsc: torch.Tensor, estimator: MapEstimator, diameter: float | None
 ) -> torch.Tensor:
+    joined = halves[0] + halves[1]
     both = 2 * fsc.clamp(min=0) / (1 + fsc.clamp(min=0))
     n, pixel_size = joined.n, joined.pixel_size
-    context = PriorContext(
-        n,
-        pixel_size,
-        both,
-        tau2_from_fsc(both, joined),
-        resolution_of(fsc, n, pixel_size).angstrom,
-        (n * pixel_size if diameter is None else diameter) / 2,
-    )
-    volume = estimator(joined, context)
+    resolution = resolution_of(fsc, n, pixel_size).angstrom
+    radius = (n * pixel_size if diameter is None else diameter) / 2
+
+    def context(statistics: SufficientStatistics, curve: torch.Tensor) -> PriorContext:
+        return PriorContext(n, pixel_size, curve, tau2_from_fsc(curve, statistics), resolution, radius)
+
+    trust = trust_of(estimator.prior, halves, [context(half, fsc) for half in halves])
+    volume = estimator(joined, replace(context(joined, both), trust=trust))
     check_grey_scale(volume, joined.to_volume(joined.unregularised()), both, estimator.prior)
     return volume
+
+
+def _in_nats(statistics: SufficientStatistics, precision: torch.Tensor) -> SufficientStatistics:
+    """Statistics of images whose noise has mean precision one in every shell, made those of their own noise."""
+    factor = statistics.expand(precision.to(statistics.weight))
+    return replace(statistics, data=factor * statistics.data, weight=factor * statistics.weight)

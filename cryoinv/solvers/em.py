@@ -10,7 +10,8 @@ from cryoinv.likelihood import MarginalLikelihood, SufficientStatistics
 from cryoinv.priors import Prior, PriorContext
 
 from .callbacks import asked_to_stop
-from .m_step import ClosedForm, MStep
+from .m_step import MStep
+from .registry import m_step_for
 
 __all__ = ["expectation_maximisation"]
 
@@ -40,7 +41,7 @@ def expectation_maximisation(
     iterations : int
         How many.
     m_step : MStep, optional
-        `ClosedForm` by default.
+        By default the simplest one that suits the prior.
     reference : callable, optional
         Applied to the volume before each E-step, such as a mask.
     callback : callable, optional
@@ -59,7 +60,7 @@ def expectation_maximisation(
     ----------
     D. Kimanius et al. (2020), eqs. 7-11.
     """
-    m_step = ClosedForm() if m_step is None else m_step
+    m_step = m_step_for(prior) if m_step is None else m_step
     m_step.check(prior)
     for iteration in range(1, iterations + 1):
         statistics = likelihood.expectation(volume if reference is None else reference(volume))

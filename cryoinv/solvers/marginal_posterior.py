@@ -99,12 +99,14 @@ def stochastic_gradient(
     for epoch in range(1, epochs + 1):
         batches = batches_of(particles, min(solver.batches, len(particles)), rng)
         tau2 = None if known is None else known.tau2
-        previous, (statistics, x) = x, solver.epoch(
+        previous = scheme.from_volume(current(x))
+        statistics, x = solver.epoch(
             likelihood.expectation, aligned_to, x, batches, bind, tau2, len(particles), epoch, curvature
         )
         known, curvature = context(statistics, epoch), statistics.curvature()
+        whole = bind(statistics)  # of which the map shown has the last touch
         if x is None:
-            x = m_step(statistics, bind(statistics), previous=previous)
+            x = m_step(statistics, whole, previous=previous)
         if asked_to_stop(callback, current(x)):
             break
     return current(x)

@@ -65,7 +65,7 @@ class ProximalGradient(MStep):
 
     needs_one_of = ("proximal", "gradient")
 
-    def __init__(self, iterations: int = 20, accelerated: bool = True, step: float = 1.0, tolerance: float = 1e-5):
+    def __init__(self, iterations: int = 50, accelerated: bool = True, step: float = 1.0, tolerance: float = 1e-3):
         if iterations < 1 or not 0 < step <= 1 or not tolerance >= 0:
             raise InputError(
                 f"iterations is {iterations}, step {step} and tolerance {tolerance}, expected at least 1, a number"

@@ -9,7 +9,7 @@ import torch
 
 from cryoinv.errors import InputError
 from cryoinv.likelihood import SufficientStatistics
-from cryoinv.priors import BoundPrior
+from cryoinv.priors import BoundPrior, Prior
 
 from .callbacks import asked_to_stop
 from .outer import Bind, Expectation, OuterSolver, Reference
@@ -56,6 +56,15 @@ class StochasticSolver(OuterSolver):
         if not 0 <= decay <= 1:
             raise InputError(f"decay is {decay}, expected a number from 0 to 1")
         self.step, self.batches, self.decay = float(step), int(batches), float(decay)
+
+    def check(self, prior: Prior) -> None:
+        """Refuse a prior that lacks a gradient, or whose map would not be that of this solver."""
+        super().check(prior)
+        if prior.forgets_solution:
+            raise InputError(
+                f"the solver {type(self).__name__} finds a map that {prior!r} then forgets: its own is made of B/K "
+                "alone; use the solver EM, or another prior or option of it"
+            )
 
     def stepped(
         self,
@@ -110,16 +119,18 @@ class StochasticSolver(OuterSolver):
         step, memory = self.step * iteration**-self.decay, Memory()
         if curvature is not None and len(batches) > 1:
             memory["curvature"] = curvature
-        prior: BoundPrior | None = None
+        shown: BoundPrior | None = None
         statistics: SufficientStatistics | None = None
         for batch in batches:
-            part = expectation(reference(prior, x), batch)
+            part = expectation(reference(shown, x), batch)
             statistics = part if statistics is None else statistics + part
             if not len(part.particles):
                 continue
             scaled = part.scaled(total / len(part.particles))
             prior = bind(scaled)
             x = self.stepped(x, scaled, prior, _precision(scaled, prior, tau2), step, memory)
+            # A mask, say, is found in what all batches so far have told, not in the last one's noise.
+            shown = bind(statistics.scaled(total / len(statistics.particles)))
             if asked_to_stop(callback, x):
                 break
         if statistics is None:
@@ -314,7 +325,7 @@ class KGradient(StochasticSolver):
         r"""Go towards :math:`x + (\bar K + D)^{-1} g`, written without the cancelling :math:`D x`."""
         own = statistics.curvature()
         curvature = torch.maximum(self._mean_curvature(own, memory), step * own)
-        if prior.damping is not None:
+        if prior.offers("correction"):
             pull = prior.correction(x)
         else:
             pull = precision * x - _prior_gradient(x, prior)

@@ -123,6 +123,7 @@ def test_going_on_runs_only_what_is_left(both):
     assert "<b>two" not in (after / "report.html").read_text(encoding="utf-8")
     assert json.loads((after / "methods" / table[LABEL]["folder"].split("/")[1] / "method.json").read_text()) == {
         "prior": "gaussian,tau2_fudge=2", "m_step": "closed-form", "solver": "", "denoiser": "", "output_prior": "",
+        "output_m_step": "",
         "label": LABEL,
     }  # fmt: skip
 

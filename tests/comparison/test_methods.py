@@ -18,7 +18,7 @@ def test_words_make_the_objects_they_name():
     assert repr(found.prior) == "GaussianPrior(tau2_fudge=2)" and found.label == "two words"
     assert (found.arguments()["prior"], found.arguments()["m_step"]) == (found.prior, found.m_step)
     parts = {"prior": "GaussianPrior(tau2_fudge=2)", "m_step": "FixedPoint(iterations=3)", "solver": "EM()"}
-    assert found.parts() == parts | {"output_prior": ""}
+    assert found.parts() == parts | {"output_prior": "", "output_m_step": ""}
 
 
 def test_what_is_not_said_is_the_default():
@@ -27,6 +27,7 @@ def test_what_is_not_said_is_the_default():
     assert isinstance(found.arguments()["m_step"], ClosedForm)
     assert isinstance(method_from("gaussian").arguments()["solver"], EM)
     assert isinstance(method_from("gaussian output-prior=gaussian,tau2_fudge=3").output_prior, GaussianPrior)
+    assert repr(method_from("gaussian output-prior=pnp").arguments()["output_m_step"]) == "ADMM()"
     assert Method(GaussianPrior()).label == "GaussianPrior()"
 
 
@@ -42,6 +43,8 @@ def test_what_is_not_said_is_the_default():
         ("gaussian denoiser=lowpass", ["gaussian", "takes no denoiser"]),
         ("gaussian solver=no-such-solver", ["no-such-solver"]),
         ("gaussian output-prior=rde", ["rde"]),
+        ("gaussian output-m-step=admm", ["ADMM", "goes with an output prior"]),
+        ("gaussian output-prior=pnp output-m-step=closed-form", ["ClosedForm", "PlugAndPlay", "precision"]),
         ("gaussian label='open", ["No closing quotation"]),
         ("", ["NAME"]),
         (f"{WORDS} m-step=closed-form label=mine", ["'mine'", "ClosedForm", "ValueOnly", "precision", "lacking"]),

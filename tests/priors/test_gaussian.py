@@ -78,7 +78,7 @@ def test_power_is_looked_up_by_image_shell():
 
 
 def test_priors_that_differ_are_written_differently():
-    priors = [GaussianPrior(), GaussianPrior(2.0), *(GaussianPrior(tau2=torch.full((3,), t)) for t in (0.0, 1.0))]
+    priors = [GaussianPrior(), GaussianPrior(2.0), *(GaussianPrior(tau2=torch.full((3,), t)) for t in (2.0, 1.0))]
     assert len({repr(prior) for prior in priors}) == 4 and repr(priors[1]) == "GaussianPrior(tau2_fudge=2)"
 
 
