@@ -49,8 +49,8 @@ class RED(Prior):
     a, b : float, sequence of (float, float) or str, optional
         Of "mix": numbers, or pairs of the end of a bin of FSC and the value there, in words ``"0.2:1;1:0"``. By
         default a = 0 and b = 4.0, 2.6, 1.85, 1.4, 1.14 and 1 in bins of FSC that end at 0.35, 0.5, 0.7, 0.85, 0.95 and
-        1, and a = 1, b = 0 where the FSC is below 0.2. These numbers are a fit to one small network, trained on simulated half-maps of box 48 at 3 Å
-        towards FSC times the truth; another denoiser wants its own.
+        1, and a = 1, b = 0 where the FSC is below 0.2. These numbers are a fit to one small network, trained on
+        simulated half-maps of box 48 at 3 Å towards FSC times the truth; another denoiser wants its own.
     tau2_fudge : float
         Factor on :math:`\tau^2`, as in `GaussianPrior`.
     guard : bool

@@ -75,8 +75,8 @@ class OuterSolver(Described):
             ``expectation(volume, particles)`` is the E-step of those particles at a volume (n, n, n). In a run of
             several processes it sums over them, and `particles` is each one's own part.
         reference : callable
-            ``reference(prior, x)`` is the volume (n, n, n) E-steps align to: of x under the prior bound last, which
-            is None before the first batch; without x it is where the run starts.
+            ``reference(prior, x)`` is the volume (n, n, n) E-steps align to: of x under the prior bound to all batches
+            so far, which is None before the first; without x it is where the run starts.
         x : torch.Tensor, shape (N, N, N//2+1), complex, or None
             Map, in the statistics' space; None at the very start.
         batches : sequence of numpy.ndarray of int

@@ -119,18 +119,17 @@ class StochasticSolver(OuterSolver):
         step, memory = self.step * iteration**-self.decay, Memory()
         if curvature is not None and len(batches) > 1:
             memory["curvature"] = curvature
-        shown: BoundPrior | None = None
         statistics: SufficientStatistics | None = None
         for batch in batches:
+            # A mask, say, is found in what all batches so far have told, not in the last one's noise.
+            shown = None if statistics is None else bind(_of_all(statistics, total))
             part = expectation(reference(shown, x), batch)
             statistics = part if statistics is None else statistics + part
             if not len(part.particles):
                 continue
-            scaled = part.scaled(total / len(part.particles))
+            scaled = _of_all(part, total)
             prior = bind(scaled)
             x = self.stepped(x, scaled, prior, _precision(scaled, prior, tau2), step, memory)
-            # A mask, say, is found in what all batches so far have told, not in the last one's noise.
-            shown = bind(statistics.scaled(total / len(statistics.particles)))
             if asked_to_stop(callback, x):
                 break
         if statistics is None:
@@ -339,6 +338,11 @@ class KGradient(StochasticSolver):
         memory["steps"] = count = memory.get("steps", torch.zeros(())) + 1
         memory["sum"] = total = memory.get("sum", torch.zeros_like(own)) + own
         return total / float(count)
+
+
+def _of_all(part: SufficientStatistics, total: int) -> SufficientStatistics:
+    """Statistics of some particles, as if they were so many."""
+    return part.scaled(total / max(len(part.particles), 1))
 
 
 def _gradient(x: torch.Tensor, statistics: SufficientStatistics, prior: BoundPrior) -> torch.Tensor:

@@ -158,7 +158,7 @@ def test_specifications():
         ({"weight": -0.1}, "within"),
         ({"weight": math.nan}, "within"),
         ({"weight": "all"}, "within"),
-        ({"input": "newst"}, "'newest' or 'previous'"),
+        ({"input": "newst"}, "did you mean 'newest'"),
         ({"amplitude": "undampd"}, "did you mean 'undamped'"),
         ({"floor": 0.5}, "floor belongs to the amplitude 'undamped'"),
         ({"a": 0.0}, "a belongs to the amplitude 'mix'"),

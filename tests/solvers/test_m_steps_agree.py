@@ -138,7 +138,7 @@ def test_closed_form_fixed_point_and_red_agree_bit_for_bit_on_a_gaussian(name):
 SINGLE = [
     (("proximal",), ADMM(200)),
     (("proximal",), ADMM(200, rho=1e3, adaptive=True)),
-    (("proximal",), ProximalGradient(300)),
+    (("proximal",), ProximalGradient(300, tolerance=1e-5)),
     (("gradient", "value", "correction"), ProximalGradient(200)),
     (("gradient", "value"), ProximalGradient(50)),
     (("gradient", "value", "correction"), GradientDescent(200)),

@@ -195,14 +195,14 @@ def test_statistics_are_those_of_all_particles_and_priors_see_them_at_full_size(
     statistics, x = KGradient().epoch(
         expectation, lambda bound, x: likelihood.interpolation.to_volume(x), x, parts, bind, callback=told.append
     )
-    assert statistics.particles.indices.tolist() == list(range(PARTICLES)) and len(told) == len(bound_to) == 2
+    assert statistics.particles.indices.tolist() == list(range(PARTICLES)) and (len(told), len(bound_to)) == (2, 4)
     first = likelihood.expectation(likelihood.interpolation.to_volume(rest), parts[0])
     torch.testing.assert_close(bound_to[0].weight, first.weight * PARTICLES / 10)
     torch.testing.assert_close(bound_to[0].data, first.data * PARTICLES / 10)
     assert told[-1] is x
 
 
-def test_reference_is_told_the_prior_bound_last():
+def test_reference_is_told_the_prior_bound_to_all_batches_so_far():
     likelihood, rest = em_rest("trilinear")
     seen, bound = [], []
 
@@ -215,7 +215,8 @@ def test_reference_is_told_the_prior_bound_last():
         return bound[-1]
 
     KGradient().epoch(likelihood.expectation, reference, rest, np.split(np.arange(PARTICLES), 3), bind)
-    assert seen == [None, bound[0], bound[1]]
+    # Bound to all batches so far, at full size, for the last touch; to the batch alone for its step.
+    assert seen == [None, bound[1], bound[3]] and len(bound) == 5
 
 
 @pytest.mark.parametrize("solver", [EM(), SGD(), Adam(), KGradient()], ids=repr)
