@@ -40,6 +40,8 @@ def test_what_is_not_said_is_the_default():
         ("gaussian m-step=closedform", ["closedform", "did you mean 'closed-form'"]),
         ("gaussian m-step=", ["m-step=", "expected m-step=..."]),
         ("gaussian label=a label=b", ["label stands twice"]),
+        ("consensus denoiser=lowpass", ["ConsensusOfDenoisers", "takes no denoiser"]),
+        ("red,denoiser=wiener denoiser=lowpass", ["or has its own", "'lowpass'"]),
         ("gaussian denoiser=lowpass", ["gaussian", "takes no denoiser"]),
         ("gaussian solver=no-such-solver", ["no-such-solver"]),
         ("gaussian output-prior=rde", ["rde"]),

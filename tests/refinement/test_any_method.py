@@ -1,17 +1,30 @@
 """Any prior, M-step and outer solver in the refinement, and what is said of those that fail."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+from cryoinv.denoisers import Denoiser, Wiener
 from cryoinv.errors import CryoinvError, InputError
+from cryoinv.io import ParticleStack
 from cryoinv.metrics import fourier_shell_correlation, pose_errors
-from cryoinv.priors import BoundPrior, GaussianPrior, Prior, VolumePrior
+from cryoinv.priors import (
+    RED,
+    BlushStyle,
+    BoundPrior,
+    GaussianPrior,
+    PlugAndPlay,
+    Prior,
+    TotalVariationPrior,
+    VolumePrior,
+)
 from cryoinv.refinement import Refinement, RefinementObserver, reconstruct, refine
+from cryoinv.refinement.estimate import MapEstimator
 from cryoinv.refinement.gold_standard import HalfMaps
-from cryoinv.solvers import SGD, Adam, ClosedForm, KGradient, MStep
+from cryoinv.solvers import EM, SGD, Adam, ClosedForm, KGradient, MStep
 
 from .test_refine import QUICK, problem, reference  # noqa: F401
 
@@ -68,6 +81,54 @@ def test_a_prior_that_fails_is_named_with_iteration_and_half(problem, prior, m_s
         assert word in str(error.value)
 
 
+class WrongGradient(VolumePrior):
+    has_value = has_gradient = True
+
+    def __init__(self, wrong):
+        self.wrong = wrong
+
+    def value(self, volume, context):
+        return self.wrong((volume**2).sum())
+
+
+@pytest.mark.parametrize(
+    ("prior", "words"),
+    [
+        (Touched(lambda v, c: v * torch.nan if c.iteration == 1 else v), ["half 1", "Touched", "not finite"]),
+        (Touched(lambda v, c: v[1:] if c.iteration == 1 else v), ["half 1", "Touched", "shape (23, 24, 24)"]),
+        (WrongGradient(lambda v: v * torch.nan), ["half 1", "WrongGradient", "not a finite number"]),
+        (WrongGradient(lambda v: v / 0 * [1]), ["half 1", "WrongGradient", "Adam(batches=3) failed"]),
+    ],
+)
+def test_so_is_one_that_fails_between_mini_batches(problem, prior, words, monkeypatch):  # noqa: F811
+    """In the second iteration, the first with mini-batches, whose context is that of the first."""
+    monkeypatch.setattr(MapEstimator, "_volume", staticmethod(lambda s, bound, x: s.to_volume(x)))
+    if isinstance(prior, WrongGradient):
+        monkeypatch.setattr(MapEstimator, "__call__", lambda self, s, c, previous=None: s.to_volume(s.unregularised()))
+    with pytest.raises(CryoinvError) as error:
+        run(problem, prior, solver=Adam(batches=3))
+    for word in ["iteration 2", *words]:
+        assert word in str(error.value)
+
+
+class TrainableDenoiser(Denoiser):
+    def __init__(self):
+        self.layer = torch.nn.Conv3d(1, 1, 1, bias=False)
+        torch.nn.init.ones_(self.layer.weight)
+
+    def denoise(self, volume, context):
+        return Wiener().denoise(self.layer(volume[None])[0], context)
+
+
+@pytest.mark.parametrize("kind", [partial(BlushStyle, acts_on="map"), partial(RED, guard=True), PlugAndPlay], ids=str)
+def test_a_denoiser_with_weights_that_ask_for_gradients_is_no_trouble(problem, kind, tmp_path):  # noqa: F811
+    prior = kind(TrainableDenoiser())
+    for solver in (EM(), KGradient(batches=2)):
+        if not isinstance(prior, PlugAndPlay) or isinstance(solver, EM):
+            result = run(problem, prior, solver=solver, checkpoint=tmp_path / "checkpoint.npz")
+            assert not result.map.requires_grad
+
+
 def test_what_does_not_fit_is_refused_before_anything_runs(problem):  # noqa: F811
     particles, truth, _ = problem
 
@@ -80,6 +141,10 @@ def test_what_does_not_fit_is_refused_before_anything_runs(problem):  # noqa: F8
         Refinement(particles, truth, ProximalOnly(), solver=Adam(), device="cpu")
     with pytest.raises(InputError, match=r"no M-step takes .*Prior\(\), which offers nothing"):
         Refinement(particles, truth, output_prior=Prior(), device="cpu")
+    with pytest.raises(InputError, match=r"output M-step, ClosedForm\(\), goes with an output prior"):
+        Refinement(particles, truth, output_m_step=ClosedForm(), device="cpu")
+    with pytest.raises(InputError, match=r"solver Adam finds a map that BlushStyle\(\) then forgets"):
+        Refinement(particles, truth, BlushStyle(), solver=Adam(), device="cpu")
 
 
 @pytest.mark.parametrize("solver", [KGradient(batches=4), Adam(batches=8), SGD(batches=8)], ids=repr)
@@ -164,6 +229,23 @@ def test_a_reconstruction_takes_any_prior_too(problem):  # noqa: F811
     torch.testing.assert_close(touched.map, 2 * plain.map)
     with pytest.raises(InputError, match="no M-step takes"):
         reconstruct(particles, poses, prior=Prior(), device="cpu")
+
+
+@pytest.mark.parametrize("factor", [0.01, 100.0])
+def test_a_prior_in_nats_does_not_mind_the_grey_scale_of_the_images(problem, factor):  # noqa: F811
+    particles, _, poses = problem
+    prior = TotalVariationPrior(strength=0.3, tolerance=1e-4)
+    plain = reconstruct(particles, poses, prior=prior, device="cpu").map
+    scaled = ParticleStack.from_arrays((particles.images() * factor).astype(np.float32), particles.pixel_size)
+    found = reconstruct(scaled, poses, prior=prior, device="cpu").map / factor
+    torch.testing.assert_close(found, plain, atol=0.02, rtol=0)
+
+
+def test_a_reconstruction_asks_the_guard(problem):  # noqa: F811
+    particles, truth, poses = problem
+    told = []
+    reconstruct(particles, poses, prior=Guarded(lambda v: truth, told), device="cpu")
+    assert told[:2] == [None, None] and float(told[-1].min()) < 0.5
 
 
 def test_a_bound_prior_has_no_more_than_it_says(problem):  # noqa: F811

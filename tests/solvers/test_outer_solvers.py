@@ -10,12 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryoinv.denoisers import LowPass
 from cryoinv.errors import InputError
 from cryoinv.geometry import SO3Grid
 from cryoinv.likelihood import ExhaustiveSearch, FourierImages, MarginalLikelihood, own_statistics
 from cryoinv.noise import RadialGaussianNoise
 from cryoinv.operators.interpolation import NufftInterpolation, TrilinearInterpolation
-from cryoinv.priors import BoundPrior, GaussianPrior, Prior, PriorContext
+from cryoinv.priors import RED, BoundPrior, GaussianPrior, Prior, PriorContext
 from cryoinv.solvers import (
     EM,
     SGD,
@@ -166,6 +167,13 @@ def test_full_kgrad_is_em_bit_for_bit(name):
     em = expectation_maximisation(likelihood, start, GaussianPrior(), context, 4)
     for solver in (KGradient(1, 1, 0), EM()):
         assert torch.equal(stochastic_gradient(likelihood, start, GaussianPrior(), context, 4, solver), em)
+
+
+def test_em_is_em_for_a_prior_that_starts_from_the_previous_map():
+    likelihood, _ = em_rest("trilinear")
+    start, prior = random_volume(N, seed=1), RED(LowPass(4.0), input="previous")
+    em = expectation_maximisation(likelihood, start, prior, context, 3)
+    torch.testing.assert_close(stochastic_gradient(likelihood, start, prior, context, 3, EM()), em)
 
 
 @pytest.mark.parametrize("solver", [SGD(batches=3), Adam(batches=3), KGradient(batches=3)], ids=repr)
