@@ -18,7 +18,7 @@ import pytest
 import torch
 
 import cryoinv
-from cryoinv.cli import compare, method
+from cryoinv.cli import method
 from cryoinv.comparison import MethodWords, default_methods
 from cryoinv.denoisers import DENOISERS
 from cryoinv.networks import GatedResidualNetwork, write_network
@@ -73,7 +73,7 @@ def test_help_texts_name_what_there_is(kind):
 
 
 def test_help_of_compare_names_the_default_methods():
-    assert ", ".join(default_methods()) == compare.DEFAULT_METHODS
+    assert ", ".join(default_methods()) == method.DEFAULT_METHODS
 
 
 @pytest.mark.parametrize("kind", NAMES)

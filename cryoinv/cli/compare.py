@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cryoinv.cli.method import DENOISER_NAMES, M_STEP_NAMES, PRIOR_NAMES, SOLVER_NAMES, SPEC
+from cryoinv.cli.method import DEFAULT_METHODS, DENOISER_NAMES, M_STEP_NAMES, PRIOR_NAMES, SOLVER_NAMES, SPEC
 from cryoinv.cli.options import AllowDuplicates, Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
 from cryoinv.cli.ranks import only_alone
 from cryoinv.cli.refinement_options import (
@@ -25,7 +25,6 @@ from cryoinv.cli.refinement_options import (
 )
 from cryoinv.errors import CryoinvError
 
-DEFAULT_METHODS = "gaussian, masked-gaussian, red, cw-red"  # of `comparison.default_methods`
 _METHOD = "SPEC [m-step=SPEC] [solver=SPEC] [denoiser=SPEC] [output-prior=SPEC] [label=TEXT]"
 
 

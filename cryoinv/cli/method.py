@@ -13,6 +13,7 @@ SPEC = "SPEC"
 PRIOR_NAMES = "gaussian, masked-gaussian, wilson, tv, red, cw-red, score-matching, consensus, pnp, blush, adversarial"
 M_STEP_NAMES = "closed-form, red, fixed-point, admm, proximal-gradient, ista, fista, gradient, l-bfgs"
 SOLVER_NAMES = "em, sgd, adam, kgrad"
+DEFAULT_METHODS = "gaussian, masked-gaussian, red, cw-red"  # of `compare`
 DENOISER_NAMES = "lowpass, wiener, tv, wavelet, nlm, solvent, compose, rotations, bands, patches, network"
 PriorSpec = Annotated[
     str,
