@@ -107,10 +107,10 @@ def test_table_of_priors_is_true():
 
 def options_on_pages():
     """Methods that the pages spell out for a command, one list of words each."""
-    for page in (DOC / "command_line.rst", DOC.parent / "README.md"):
+    for page in (*sorted(DOC.glob("*.rst")), DOC.parent / "README.md"):
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-        for line in re.findall(r"^ +(?:\$ )?(?:cryoinv (?:refine|compare) .*)?--prior .*", text, re.M):
-            yield pytest.param(line, id=line[line.index("--prior ") + 8 :])
+        for line in re.findall(r"^ +(?:\$ )?(?:cryoinv (?:refine|compare) .*)?(--prior .*)", text, re.M):
+            yield pytest.param(line, id=" ".join(line.split())[8:])
 
 
 @pytest.mark.parametrize("line", options_on_pages())
@@ -118,7 +118,7 @@ def test_methods_on_pages_can_be_made(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("own_prior.py").write_bytes((DOC.parent / "examples" / "own_prior.py").read_bytes())
     write_network("network.safetensors", GatedResidualNetwork(width=4, depth=1), (3.0, 3.0))
-    words = shlex.split(line[line.index("--prior ") :])
+    words = shlex.split(line)
     said = list(zip(words[::2], words[1::2], strict=True))
     others = {option[2:].replace("-", "_"): spec for option, spec in said if option != "--prior"}
     for spec in (spec for option, spec in said if option == "--prior"):
