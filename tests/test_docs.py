@@ -9,6 +9,8 @@ import pkgutil
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 import textwrap
 import tokenize
 from pathlib import Path
@@ -74,6 +76,11 @@ def test_help_texts_name_what_there_is(kind):
 
 def test_help_of_compare_names_the_default_methods():
     assert ", ".join(default_methods()) == method.DEFAULT_METHODS
+
+
+def test_help_is_shown_without_importing_torch():
+    code = "import sys, cryoinv.cli.main; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("kind", NAMES)
