@@ -5,7 +5,9 @@ the package or of one given. The denoisers meet the first of them, and the FSC o
 `doc/denoisers.rst`, or all figures as JSON.
 
     python benchmarks/denoiser_checks.py [--structure FILE] [--box 48] [--particles 1000] [--snr 0.05] [--seed 0]
-                                         [--denoiser SPEC ...] [--json]
+                                         [--denoiser SPEC ...] [--network FILE] [--json]
+
+No network ships; with `--network FILE` that of the file is checked as well.
 """
 
 import argparse
@@ -29,6 +31,7 @@ from cryoinv.spaces import VolumeSpace, centred_rfft, radial_mean
 MADE_OF_OTHERS = {
     "compose": "compose,first=tv,then=(solvent,filtered=false)",
     "rotations": "rotations,denoiser=(wavelet,shifts=0)",
+    "bands": "bands,denoisers=(solvent;wiener),edges=12",
     "patches": "patches,denoiser=wiener,tile=24",
 }
 
@@ -117,13 +120,15 @@ def main():
     parser.add_argument("--snr", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--denoiser", action="append", help="specification; all that ship, where none is given")
+    parser.add_argument("--network", metavar="FILE", help=".safetensors file of a denoising network")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     model = read_structure(options.structure) if options.structure else demo_structure()
     truth, halves, context = half_maps(
         model, options.box, options.pixel_size, options.particles, options.snr, options.seed
     )
-    specs = options.denoiser or [MADE_OF_OTHERS.get(name, name) for name in DENOISERS]
+    specs = list(options.denoiser or (MADE_OF_OTHERS.get(name, name) for name in DENOISERS if name != "network"))
+    specs += [options.network] if options.network else []
     results = measured(specs, truth, halves[0], context, options.seed)
     if options.json:
         print(json.dumps({spec: {**report.to_dict(), "seconds": s} for spec, (report, s) in results.items()}))

@@ -17,57 +17,133 @@ from .errors import CryoinvError, DeviceError, InputError
 
 if TYPE_CHECKING:
     from .comparison import Comparison, Method, compare
+    from .denoisers import Denoiser, LowPass, NetworkDenoiser, SolventFlattening, Wiener, denoiser_from
     from .geometry import Poses
     from .io import ParticleStack, read_volume, write_volume
     from .likelihood import FourierImages, MarginalLikelihood
+    from .networks import GatedResidualNetwork, read_network, write_network
     from .operators import CTF, ForwardModel, FourierSlice, FourierTransform, Shift, SoftMask
-    from .priors import GaussianPrior, Prior
+    from .priors import (
+        RED,
+        AdversarialRegulariser,
+        BlushStyle,
+        ConfidenceWeightedRED,
+        ConsensusOfDenoisers,
+        GaussianPrior,
+        MaskedGaussianPrior,
+        PlugAndPlay,
+        Prior,
+        ScoreMatchingPrior,
+        TotalVariationPrior,
+        VolumePrior,
+        WilsonPrior,
+        prior_from,
+    )
     from .refinement import RefinementSettings, reconstruct, refine
     from .simulation import simulate_dataset
+    from .solvers import (
+        ADMM,
+        EM,
+        LBFGS,
+        SGD,
+        Adam,
+        ClosedForm,
+        FixedPoint,
+        GradientDescent,
+        KGradient,
+        ProximalGradient,
+        REDUpdate,
+        m_step_from,
+        solver_from,
+    )
     from .spaces import HermitianSpace, ImageSpace, VolumeSpace
 
 __version__ = "0.1.0"
 
 _ROOMS = {
     "comparison": ("Comparison", "Method", "compare"),
+    "denoisers": ("Denoiser", "LowPass", "NetworkDenoiser", "SolventFlattening", "Wiener", "denoiser_from"),
     "geometry": ("Poses",),
     "io": ("ParticleStack", "read_volume", "write_volume"),
     "likelihood": ("FourierImages", "MarginalLikelihood"),
+    "networks": ("GatedResidualNetwork", "read_network", "write_network"),
     "operators": ("CTF", "ForwardModel", "FourierSlice", "FourierTransform", "Shift", "SoftMask"),
-    "priors": ("GaussianPrior", "Prior"),
+    "priors": (
+        "RED", "AdversarialRegulariser", "BlushStyle", "ConfidenceWeightedRED", "ConsensusOfDenoisers", "GaussianPrior",
+        "MaskedGaussianPrior", "PlugAndPlay", "Prior", "ScoreMatchingPrior", "TotalVariationPrior", "VolumePrior",
+        "WilsonPrior", "prior_from",
+    ),
     "refinement": ("RefinementSettings", "reconstruct", "refine"),
     "simulation": ("simulate_dataset",),
+    "solvers": (
+        "ADMM", "EM", "LBFGS", "SGD", "Adam", "ClosedForm", "FixedPoint", "GradientDescent", "KGradient",
+        "ProximalGradient", "REDUpdate", "m_step_from", "solver_from",
+    ),
     "spaces": ("HermitianSpace", "ImageSpace", "VolumeSpace"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "ADMM",
     "CTF",
+    "EM",
+    "LBFGS",
+    "RED",
+    "SGD",
+    "Adam",
+    "AdversarialRegulariser",
+    "BlushStyle",
+    "ClosedForm",
     "Comparison",
+    "ConfidenceWeightedRED",
+    "ConsensusOfDenoisers",
     "CryoinvError",
+    "Denoiser",
     "DeviceError",
+    "FixedPoint",
     "ForwardModel",
     "FourierImages",
     "FourierSlice",
     "FourierTransform",
+    "GatedResidualNetwork",
     "GaussianPrior",
+    "GradientDescent",
     "HermitianSpace",
     "ImageSpace",
     "InputError",
+    "KGradient",
+    "LowPass",
     "MarginalLikelihood",
+    "MaskedGaussianPrior",
     "Method",
+    "NetworkDenoiser",
     "ParticleStack",
+    "PlugAndPlay",
     "Poses",
     "Prior",
+    "ProximalGradient",
+    "REDUpdate",
     "RefinementSettings",
+    "ScoreMatchingPrior",
     "Shift",
     "SoftMask",
+    "SolventFlattening",
+    "TotalVariationPrior",
+    "VolumePrior",
     "VolumeSpace",
+    "Wiener",
+    "WilsonPrior",
     "compare",
+    "denoiser_from",
+    "m_step_from",
+    "prior_from",
+    "read_network",
     "read_volume",
     "reconstruct",
     "refine",
     "simulate_dataset",
+    "solver_from",
+    "write_network",
     "write_volume",
 ]
 

@@ -1,12 +1,18 @@
 """The documentation covers what is public, and the code on its pages runs."""
 
+import ast
 import doctest
 import importlib
 import inspect
+import io
 import pkgutil
 import re
 import runpy
+import shlex
+import subprocess
+import sys
 import textwrap
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +20,12 @@ import pytest
 import torch
 
 import cryoinv
+from cryoinv.cli import method
+from cryoinv.comparison import MethodWords, default_methods
+from cryoinv.denoisers import DENOISERS
+from cryoinv.networks import GatedResidualNetwork, write_network
+from cryoinv.priors import PRIORS, prior_from
+from cryoinv.solvers import M_STEPS, SOLVERS, MStep, OuterSolver, m_step_for, m_step_from
 
 DOC = Path(__file__).parents[1] / "doc"
 ROOMS = [
@@ -46,6 +58,136 @@ def test_every_command_is_described():
 
     described = re.findall(r"^\.\. command:: (\w+)$", (DOC / "command_line.rst").read_text(encoding="utf-8"), re.M)
     assert sorted(described) == sorted(get_command(app).commands)
+
+
+NAMES = {
+    "priors": (PRIORS, method.PRIOR_NAMES),
+    "M-steps": (M_STEPS, method.M_STEP_NAMES),
+    "solvers": (SOLVERS, method.SOLVER_NAMES),
+    "denoisers": (DENOISERS, method.DENOISER_NAMES),
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_help_texts_name_what_there_is(kind):
+    registry, in_help = NAMES[kind]
+    assert in_help == ", ".join(registry)
+
+
+def test_help_of_compare_names_the_default_methods():
+    assert ", ".join(default_methods()) == method.DEFAULT_METHODS
+
+
+def test_help_is_shown_without_importing_torch():
+    code = "import sys, cryoinv.cli.main; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_pages_name_what_there_is(kind):
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in DOC.glob("*.rst"))
+    lacking = [name for name in NAMES[kind][0] if not re.search(rf"``{re.escape(name)}(``|[,\[])", pages)]
+    assert not lacking
+
+
+def table_of_priors():
+    """Rows of the table of all priors, as lists of cells, by name."""
+    table = re.search(r":class: priors\n\n(.*?)\n\n", (DOC / "priors.rst").read_text(encoding="utf-8"), re.S)
+    rows = [re.split(r"\n {5}- ", row.strip()) for row in re.split(r"^   \* - ", table[1], flags=re.M)[2:]]
+    return {re.match(r"``(.+?)``", row[0])[1]: row for row in rows}
+
+
+def test_table_of_priors_is_true():
+    rows = table_of_priors()
+    assert list(rows) == list(PRIORS)
+    for name, (_, kind, _, offers, m_step, denoiser, guard, _) in rows.items():
+        prior = prior_from(name)
+        assert kind == f"`{type(prior).__name__} <cryoinv.priors.{type(prior).__name__}>`"
+        letters = {"v": "value", "g": "gradient", "p": "proximal", "d": "precision", "c": "correction"}
+        assert [letters[each] for each in offers.split()] == prior.offers(), name
+        assert repr(m_step_from(m_step.strip("`"))) == repr(m_step_for(prior)), name
+        made_of = getattr(prior, "denoiser", None)
+        told = [] if made_of is None else [each.name for each in getattr(made_of, "denoisers", (made_of,))]
+        assert re.findall("``(.+?)``", denoiser) == told, name
+        assert (guard == "yes") == ("guard" in inspect.signature(type(prior)).parameters), name
+
+
+def options_on_pages():
+    """Methods that the pages spell out for a command, one list of words each."""
+    for page in (*sorted(DOC.glob("*.rst")), DOC.parent / "README.md"):
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for line in re.findall(r"^ +(?:\$ )?(?:cryoinv (?:refine|compare) .*)?(--prior .*)", text, re.M):
+            yield pytest.param(line, id=" ".join(line.split())[8:])
+
+
+@pytest.mark.parametrize("line", options_on_pages())
+def test_methods_on_pages_can_be_made(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own_prior.py").write_bytes((DOC.parent / "examples" / "own_prior.py").read_bytes())
+    write_network("network.safetensors", GatedResidualNetwork(width=4, depth=1), (3.0, 3.0))
+    words = shlex.split(line)
+    said = list(zip(words[::2], words[1::2], strict=True))
+    others = {option[2:].replace("-", "_"): spec for option, spec in said if option != "--prior"}
+    for spec in (spec for option, spec in said if option == "--prior"):
+        assert method.method_from(spec, **others) if others else MethodWords.parsed(spec).made()
+
+
+NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+
+
+def lines_of_code(source):
+    """Lines with code: no documentation, comments, blank lines or imports."""
+    left_out = [node for node in ast.walk(ast.parse(source)) if is_import(node) or is_text(node)]
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in NO_CODE:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in left_out:
+        lines.difference_update(range(node.lineno, node.end_lineno + 1))
+    return len(lines)
+
+
+def is_import(node):
+    return isinstance(node, (ast.Import, ast.ImportFrom))
+
+
+def is_text(node):
+    """Whether it is a string on its own, as documentation is."""
+    return isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str)
+
+
+def test_lines_of_code_are_counted():
+    source = """
+        'About.'
+
+        import os
+        # why
+        x = (
+            1,
+        )
+        def f():
+            '''Do
+            it.'''
+            return x
+        """
+    assert lines_of_code(textwrap.dedent(source)) == 5
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_prior_reads_on_a_screen(name):
+    source = Path(inspect.getfile(PRIORS[name])).read_text(encoding="utf-8")
+    assert lines_of_code(source) <= 80
+
+
+def loops():
+    kinds = {getattr(make, "func", make) for make in M_STEPS.values()} | set(SOLVERS.values())
+    kinds |= {base for kind in kinds for base in kind.__mro__ if issubclass(base, (MStep, OuterSolver))}
+    return sorted(kinds, key=lambda kind: kind.__name__)
+
+
+@pytest.mark.parametrize("kind", loops())
+def test_a_solver_reads_on_a_screen(kind):
+    assert lines_of_code(textwrap.dedent(inspect.getsource(kind))) <= 80
 
 
 @pytest.mark.parametrize("item", public_objects())

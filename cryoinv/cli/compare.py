@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cryoinv.cli.method import DEFAULT_METHODS, DENOISER_NAMES, M_STEP_NAMES, PRIOR_NAMES, SOLVER_NAMES, SPEC
 from cryoinv.cli.options import AllowDuplicates, Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
 from cryoinv.cli.ranks import only_alone
 from cryoinv.cli.refinement_options import (
@@ -36,18 +37,35 @@ def compare(
         typer.Option(
             metavar=f"'{_METHOD}'",
             help="A method: a prior, and how to solve with it; once for each. A SPEC is NAME[,key=value...] or "
-            "module:object[,key=value...]. Gaussian, masked Gaussian and RED, as far as they are there, if not given.",
+            f"module:object[,key=value...]. Priors: {PRIOR_NAMES}. The methods are {DEFAULT_METHODS} if "
+            "none is given.",
             show_default=False,
         ),
     ] = None,
     m_step: Annotated[
-        str, typer.Option(help="M-step of methods that name none, where it suits their prior.", show_default=False)
+        str,
+        typer.Option(
+            help=f"M-step of methods that name none, where it suits their prior: {M_STEP_NAMES}.",
+            metavar=SPEC,
+            show_default=False,
+        ),
     ] = "",
     solver: Annotated[
-        str, typer.Option(help="Solver of methods that name none, where it suits their prior.", show_default=False)
+        str,
+        typer.Option(
+            help=f"Solver of methods that name none, where it suits their prior: {SOLVER_NAMES}.",
+            metavar=SPEC,
+            show_default=False,
+        ),
     ] = "",
     denoiser: Annotated[
-        str, typer.Option(help="Denoiser of methods that name none, where the prior takes one.", show_default=False)
+        str,
+        typer.Option(
+            help="Denoiser of methods that name none, where the prior takes one: a file of a network, or "
+            f"{DENOISER_NAMES}.",
+            metavar=f"{SPEC}|FILE",
+            show_default=False,
+        ),
     ] = "",
     truth: Annotated[Path | None, typer.Option(help="True map (.mrc).", show_default=False)] = None,
     truth_poses: Annotated[

@@ -18,21 +18,36 @@ __all__ = [
 ]
 
 SPEC = "SPEC"
+# Copies of the registries' names: to ask those for them would import torch before any help is shown.
+PRIOR_NAMES = "gaussian, masked-gaussian, wilson, tv, red, cw-red, score-matching, consensus, pnp, blush, adversarial"
+M_STEP_NAMES = "closed-form, red, fixed-point, admm, proximal-gradient, ista, fista, gradient, l-bfgs"
+SOLVER_NAMES = "em, sgd, adam, kgrad"
+DEFAULT_METHODS = "gaussian, masked-gaussian, red, cw-red"  # of `compare`
+DENOISER_NAMES = "lowpass, wiener, tv, wavelet, nlm, solvent, compose, rotations, bands, patches, network"
 PriorSpec = Annotated[
     str,
     typer.Option(
-        help="Prior on the map; a SPEC is NAME[,key=value...] or, of one's own, module:object[,key=value...].",
+        help="Prior on the map; a SPEC is NAME[,key=value...] or, of one's own, module:object[,key=value...]. "
+        f"Names: {PRIOR_NAMES}.",
         metavar=SPEC,
     ),
 ]
 MStepSpec = Annotated[
     str | None,
-    typer.Option(help="How the M-step is solved; the simplest way that suits the prior if not given.", metavar=SPEC),
+    typer.Option(
+        help=f"How the M-step is solved; the simplest way that suits the prior if not given. Names: {M_STEP_NAMES}.",
+        metavar=SPEC,
+    ),
 ]
-SolverSpec = Annotated[str, typer.Option(help="em, or mini-batches: adam, sgd or kgrad.", metavar=SPEC)]
+SolverSpec = Annotated[
+    str, typer.Option(help=f"All particles at once (em), or mini-batches. Names: {SOLVER_NAMES}.", metavar=SPEC)
+]
 DenoiserSpec = Annotated[
     str | None,
-    typer.Option(help="Denoiser of a prior that takes one, or the file of a network.", metavar=f"{SPEC}|FILE"),
+    typer.Option(
+        help=f"Denoiser of a prior that takes one, or a .safetensors file of a network. Names: {DENOISER_NAMES}.",
+        metavar=f"{SPEC}|FILE",
+    ),
 ]
 OutputPriorSpec = Annotated[
     str | None, typer.Option(help="Prior of the map that is written, if it is to be another.", metavar=SPEC)

@@ -133,8 +133,8 @@ class MethodWords:
 
         Examples
         --------
-        >>> MethodWords.parsed("pnp,strength=2 m-step=admm,iterations=5 label='Plug and play'")
-        MethodWords(prior='pnp,strength=2', m_step='admm,iterations=5', solver='', denoiser='', output_prior='',
+        >>> MethodWords.parsed("pnp,denoiser=wiener m-step=admm,iterations=5 label='Plug and play'")
+        MethodWords(prior='pnp,denoiser=wiener', m_step='admm,iterations=5', solver='', denoiser='', output_prior='',
             output_m_step='', label='Plug and play')
         """
         try:

@@ -74,9 +74,8 @@ def report_html(comparison: Comparison, images: Mapping[str, bytes]) -> str:
 
 def _introduction(comparison: Comparison) -> str:
     truth = (
-        "The particles were simulated, so the true map and the true poses are known, and every result is held against "
-        "them. The frame of a map is not determined by its images: rotation, displacement and hand are found from the "
-        "poses and undone first."
+        "The true map and the true poses are given, and every result is held against them. The frame of a map is not "
+        "determined by its images: rotation, displacement and hand are found from the poses and undone first."
         if comparison.has_truth
         else "The true map is not known: the half-maps' agreement is all there is to judge by, and a prior can lead "
         "both halves astray in the same way."
