@@ -69,7 +69,7 @@ class TotalVariationPrior(VolumePrior):
     has_value = has_proximal = True
 
     def __init__(
-        self, alpha: float | None = None, strength: float = 0.5, tolerance: float = 5e-3, iterations: int = 500
+        self, alpha: float | None = None, strength: float = 0.2, tolerance: float = 5e-3, iterations: int = 500
     ):
         numbers = {"alpha": 1.0 if alpha is None else alpha, "strength": strength, "tolerance": tolerance}
         for name, number in {**numbers, "iterations": iterations}.items():
