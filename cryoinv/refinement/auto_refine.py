@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,6 @@ from cryoinv.likelihood import (
     LocalSearch,
     PoseMoments,
     PosteriorSummary,
-    SufficientStatistics,
     initial_noise,
 )
 from cryoinv.noise import RadialGaussianNoise
@@ -30,15 +29,16 @@ from cryoinv.operators import low_pass
 from cryoinv.operators.interpolation import interpolation_scheme
 from cryoinv.operators.mask import soft_sphere
 from cryoinv.parallel import Processes, joined
-from cryoinv.priors import GaussianPrior, Prior, PriorContext
+from cryoinv.priors import GaussianPrior, Prior
 from cryoinv.solvers import EM, MStep, OuterSolver
 from cryoinv.spaces import resolve_device
 
 from .checkpoint import resumed_state
-from .estimate import MapEstimator, check_grey_scale, told_where, trust_of
+from .estimate import MapEstimator
 from .fingerprint import run_fingerprint
-from .gold_standard import HalfMaps, join_low_resolution, tau2_from_fsc
+from .gold_standard import HalfMaps
 from .halves import split_particles
+from .map_updates import MapUpdates
 from .passes import Halves, Passes
 from .records import iteration_record, run_warnings
 from .reference import fit_grey_scale, scale_particles
@@ -194,6 +194,16 @@ class Refinement:
         self.passes = Passes(
             self.images, self.share, self.interpolation, self.symmetry, self.mask, s, self.processes
         )
+        self.updates = MapUpdates(
+            self.estimator,
+            self.output,
+            self.mask,
+            float((self.mask**2).mean()) if s.signal_extent == "sphere" else 1.0,
+            s.join_below,
+            self.diameter,
+            self.pixel_size,
+            self.processes,
+        )
 
     # --- the loop --------------------------------------------------------------------------------------------------
 
@@ -256,14 +266,7 @@ class Refinement:
         assert moments is not None
         maps = HalfMaps.of(halves, self.mask, state.window, self.processes)
         resolution = maps.resolution(self.pixel_size)
-        joined, joined_solutions = join_low_resolution(halves, self.settings.join_below, solutions)
-        trust = self._trust(self.estimator, halves, maps, f"iteration {iteration}")
-        resolved = resolution.angstrom
-        contexts = (
-            self._context(joined[0], maps.fsc, resolved, iteration, trust),
-            self._context(joined[1], maps.fsc, resolved, iteration, trust),
-        )
-        first, second = self._maps(joined, contexts, maps, state.references, joined_solutions)
+        (first, second), contexts = self.updates.of_halves(halves, maps, state.references, solutions, iteration)
         schedule = replace(state.schedule)
         changes = pose_changes(state.moments.poses, moments.poses, self.symmetry)
         record = iteration_record(state, maps, summary, self._search(state), changes, self.pixel_size)
@@ -290,8 +293,7 @@ class Refinement:
         assert moments is not None
         maps = HalfMaps.of(halves, self.mask, processes=self.processes)
         resolution = maps.resolution(self.pixel_size)
-        joined = halves[0] + halves[1]
-        volume = self._joint_map(state, joined, halves, maps)
+        volume = self.updates.of_all(halves, maps, state.references, state.iteration + 1)
         return RefinementResult(
             volume * self.mask,
             maps.volumes,
@@ -302,7 +304,7 @@ class Refinement:
             moments.poses,
             self.halves,
             summary,
-            RadialGaussianNoise.from_residuals(joined.residuals),
+            RadialGaussianNoise.from_residuals(halves[0].residuals + halves[1].residuals),
             self.pixel_size,
             self.diameter,
             state.history,
@@ -346,64 +348,6 @@ class Refinement:
 
     def _search(self, state: RefinementState) -> ExhaustiveSearch | LocalSearch:
         return state.schedule.search(self.settings, state.moments, self.pixel_size)
-
-    def _context(
-        self,
-        half: SufficientStatistics,
-        fsc: torch.Tensor,
-        resolution: float,
-        iteration: int,
-        trust: torch.Tensor | None = None,
-    ) -> PriorContext:
-        filled = float((self.mask**2).mean()) if self.settings.signal_extent == "sphere" else 1.0
-        tau2 = tau2_from_fsc(fsc, half, filled)
-        return PriorContext(self.n, self.pixel_size, fsc, tau2, resolution, self.diameter / 2, iteration, trust)
-
-    def _trust(self, estimator: MapEstimator, halves: Halves, maps: HalfMaps, place: str) -> torch.Tensor | None:
-        """What the inflation guard of a prior leaves, from halves that are not joined in any shell."""
-        resolution = maps.resolution(self.pixel_size).angstrom
-        contexts = [self._context(half, maps.fsc, resolution, 0) for half in halves]
-        with told_where(f"{place}, inflation guard"), estimator.named(estimator.m_step):
-            return trust_of(estimator.prior, halves, contexts, self.mask, self.processes)
-
-    def _maps(
-        self,
-        halves: Halves,
-        contexts: tuple[PriorContext, PriorContext],
-        maps: HalfMaps,
-        previous: tuple[torch.Tensor, torch.Tensor],
-        solutions: Sequence[torch.Tensor] | None,
-    ) -> list[torch.Tensor]:
-        """Next map of each half; processes share them."""
-
-        def task(half: int) -> torch.Tensor:
-            with told_where(f"iteration {contexts[half].iteration}, half {half + 1}"):
-                if solutions is None:
-                    volume = self.estimator(halves[half], contexts[half], previous[half])
-                else:
-                    volume = self.estimator.finished(halves[half], contexts[half], solutions[half])
-                check_grey_scale(volume, maps.volumes[half], maps.fsc, self.estimator.prior)
-            return volume
-
-        return self.processes.share([partial(task, half) for half in range(2)], self.device)
-
-    def _joint_map(
-        self, state: RefinementState, joined: SufficientStatistics, halves: Halves, maps: HalfMaps
-    ) -> torch.Tensor:
-        """Map of all particles under the prior of the output."""
-        trust = self._trust(self.output, halves, maps, "final iteration")
-        fsc = 2 * maps.fsc.clamp(min=0) / (1 + maps.fsc.clamp(min=0))
-        resolution = maps.resolution(self.pixel_size).angstrom
-        context = self._context(joined, fsc, resolution, state.iteration + 1, trust)
-        previous = (state.references[0] + state.references[1]) / 2
-
-        def task() -> torch.Tensor:
-            with told_where("final iteration, both halves"):
-                volume = self.output(joined, context, previous)
-                check_grey_scale(volume, (maps.volumes[0] + maps.volumes[1]) / 2, maps.fsc, self.output.prior)
-            return volume
-
-        return self.processes.share([task], self.device)[0]
 
     def _agreed(self, state: RefinementState) -> RefinementState:
         agreed = agreed_state(state, self.processes, self.device)
