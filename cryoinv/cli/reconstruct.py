@@ -25,6 +25,13 @@ def reconstruct(
     ] = None,
     m_step: MStepSpec = None,
     denoiser: DenoiserSpec = None,
+    particle_diameter: Annotated[
+        float | None,
+        typer.Option(
+            help="Å, of the sphere that holds the particle, which priors are told; the box if not given.",
+            show_default=False,
+        ),
+    ] = None,
     half_maps: Annotated[
         bool, typer.Option("--half-maps", help="Write NAME_half1.mrc and NAME_half2.mrc as well.")
     ] = False,
@@ -73,6 +80,7 @@ def reconstruct(
                 stack,
                 prior=method.get("prior"),
                 m_step=method.get("m_step"),
+                particle_diameter=particle_diameter,
                 padding=padding,
                 symmetry=symmetry,
                 use_ctf=not no_ctf,

@@ -107,13 +107,16 @@ def reconstruct(
     ------
     InputError
         If there are no poses, or not one a particle, or two particles are the same image without leave, or prior and
-        M-step do not fit.
+        M-step do not fit, or the particle is larger than the box.
 
     References
     ----------
     D. Kimanius et al. (2020), eqs. 9, 11.
     """
     estimator = None if prior is None else MapEstimator(prior, m_step)
+    box = particles.n * particles.pixel_size
+    if particle_diameter is not None and not 0 < particle_diameter <= box:
+        raise InputError(f"particle_diameter is {particle_diameter:g} Å, expected one inside the box of {box:g} Å")
     poses = checked_poses(particles, "the particles") if poses is None else poses
     if len(poses) != len(particles):
         raise InputError(f"{len(poses)} poses were given for {len(particles)} particles")

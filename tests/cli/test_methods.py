@@ -89,5 +89,7 @@ def test_a_reconstruction_needs_a_prior_for_an_m_step(cryoinv, dataset, tmp_path
     inputs = ["reconstruct", dataset / "truth.star", "--output", tmp_path / "m.mrc"]
     outcome = cryoinv(*inputs, "--m-step", "admm")
     assert outcome.code == 1 and "go with a --prior" in outcome.err
-    outcome = cryoinv(*inputs, "--prior", "tv", "--m-step", "fista,iterations=3")
+    outcome = cryoinv(*inputs, "--prior", "tv", "--particle-diameter", "1000")
+    assert outcome.code == 1 and "particle_diameter is 1000 Å" in outcome.err
+    outcome = cryoinv(*inputs, "--prior", "tv", "--m-step", "fista,iterations=3", "--particle-diameter", "90")
     assert outcome.code == 0, outcome.text
