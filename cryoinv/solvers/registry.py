@@ -88,8 +88,8 @@ def solver_from(spec: str) -> OuterSolver:
 def m_step_for(prior: Prior) -> MStep:
     """First M-step, simplest first, whose needs the prior meets.
 
-    ADMM adapts its penalty where the prior has a value, and so a true proximal map; a denoiser in its place (plug and
-    play) gives another map at every penalty.
+    Of a prior with a true proximal map, one of a value, accelerated proximal gradients make do with fewer of them than
+    ADMM, which is for those that have nothing but the map, such as a denoiser in its place (plug and play).
 
     Parameters
     ----------
@@ -112,8 +112,8 @@ def m_step_for(prior: Prior) -> MStep:
     ClosedForm()
     """
     for kind in _PREFERRED:
-        if not kind.lacking(prior):
-            return ADMM(adaptive=True) if kind is ADMM and prior.has_value else kind()
+        if not kind.lacking(prior) and not (kind is ADMM and prior.has_value):
+            return kind()
     offered = ", ".join(prior.offers()) or "nothing"
     needs = "; ".join(f"{kind.__name__}: {kind.needed()}" for kind in _PREFERRED)
     raise InputError(f"no M-step takes {prior!r}, which offers {offered} (needed are {needs})")
