@@ -73,7 +73,8 @@ def critic_step(
     excess = (slope - 1).clamp(min=0).square().mean()
     loss = low.mean() - high.mean() + penalty * excess
     if not bool(torch.isfinite(loss.detach())):
-        raise InputError(f"the loss of the critic is {float(loss.detach())}: lower the optimiser's rate, or check the maps")
+        found = float(loss.detach())
+        raise InputError(f"the loss of the critic is {found}: lower the optimiser's rate, or check the maps")
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
