@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import REFINE
+from cryoinv.networks import GatedResidualNetwork, write_network
+
+from .conftest import PIXEL_SIZE, REFINE
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -37,6 +39,13 @@ def test_a_prior_has_the_m_step_solver_and_denoiser_that_are_asked_for(cryoinv, 
         *("--prior", "red,weight=0.5", "--denoiser", "lowpass,resolution=20", "--m-step", "fixed-point,iterations=2"),
         *("--solver", "kgrad,batches=2", "--output-prior", "gaussian"),
     )
+    assert outcome.code == 0, outcome.text
+
+
+def test_a_denoiser_is_a_network_of_a_file(cryoinv, dataset, tmp_path):
+    file = tmp_path / "denoiser.safetensors"
+    write_network(file, GatedResidualNetwork(2, 1), (PIXEL_SIZE, PIXEL_SIZE))
+    outcome = refine(cryoinv, dataset, tmp_path / "network", "--prior", "red", "--denoiser", file)
     assert outcome.code == 0, outcome.text
 
 
