@@ -68,6 +68,7 @@ class ResolutionBands(Denoiser):
         if not width >= 0:
             raise InputError(f"width is {width} shells, expected a number not below 0")
         self.is_linear = all(each.is_linear for each in chosen)
+        self.needs_whole_box = any(each.needs_whole_box for each in chosen)
 
     def partition(self, context: PriorContext) -> torch.Tensor:
         """Filters P of the bands by shell, shape (number of denoisers, n//2+1), each column of which sums to one."""

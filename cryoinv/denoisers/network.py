@@ -56,6 +56,7 @@ class NetworkDenoiser(Denoiser):
     """
 
     name = "network"
+    needs_whole_box = True  # s is that of the whole map: a tile's own would change from tile to tile
 
     def __init__(
         self,

@@ -8,9 +8,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryoinv.denoisers import Composition, Denoiser, Patchwise, PriorContext, TotalVariation, Wiener, denoiser_from
+from cryoinv.denoisers import (
+    Composition,
+    Denoiser,
+    NetworkDenoiser,
+    Patchwise,
+    PriorContext,
+    TotalVariation,
+    Wiener,
+    denoiser_from,
+)
 from cryoinv.denoisers.patches import tile_context
 from cryoinv.errors import InputError
+from cryoinv.networks import GatedResidualNetwork
 from cryoinv.spaces import centred_rfft, radial_mean
 
 
@@ -106,6 +116,11 @@ def test_what_needs_the_whole_box_is_refused():
     for f in (TotalVariation(), Composition(Wiener(), TotalVariation())):
         with pytest.raises(InputError, match=r"TotalVariation.* needs the whole box"):
             Patchwise(f)
+    for text in ("bands,denoisers=(wiener;tv)", "rotations,denoiser=(bands,denoisers=(wiener;solvent))"):
+        with pytest.raises(InputError, match="needs the whole box"):
+            Patchwise(denoiser_from(text))
+    with pytest.raises(InputError, match="needs the whole box"):
+        Patchwise(NetworkDenoiser(GatedResidualNetwork(2, 1)))
     with pytest.raises(InputError, match=r"SolventFlattening\(\) needs the whole box"):
         denoiser_from("patches,denoiser=solvent")
 
