@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TotalVariationPrior"]
 
+_MOST_TAKEN = 0.1  # of a faint map, by the prior
 _LIPSCHITZ = 12.0  # of G G*, for G the forward differences along three axes
 
 
@@ -33,7 +34,10 @@ class TotalVariationPrior(VolumePrior):
 
     As :math:`\int e^{-\alpha\,TV}` over N voxels is proportional to :math:`\alpha^{-N}`, the most probable α of a map
     is :math:`N / TV`. By default α is `strength` over the mean of :math:`|G u|_2` inside the particle's sphere, u
-    being the Gaussian MAP map of the statistics the prior is bound to.
+    being B/K times the root of the Wiener filter, which has the signal's power. Where the data are faint, such a prior
+    outweighs them, and the most probable map is none. Along the Gaussian MAP map x, which the data weigh
+    :math:`E = \tfrac12\langle B, x\rangle` nats, the optimum is :math:`(1 - \alpha\,TV(x)/2E)\,x`: α is held to what
+    takes a tenth of x.
 
     Parameters
     ----------
@@ -69,7 +73,7 @@ class TotalVariationPrior(VolumePrior):
     has_value = has_proximal = True
 
     def __init__(
-        self, alpha: float | None = None, strength: float = 0.2, tolerance: float = 5e-3, iterations: int = 500
+        self, alpha: float | None = None, strength: float = 0.25, tolerance: float = 5e-3, iterations: int = 500
     ):
         numbers = {"alpha": 1.0 if alpha is None else alpha, "strength": strength, "tolerance": tolerance}
         for name, number in {**numbers, "iterations": iterations}.items():
@@ -80,7 +84,9 @@ class TotalVariationPrior(VolumePrior):
 
     def bind(self, statistics: SufficientStatistics, context: PriorContext) -> BoundVolumePrior:
         """Return the functional, with its α; each of its proximal maps begins from the dual of the one before."""
-        alpha = self.strength * _most_probable_alpha(statistics, context) if self.alpha is None else self.alpha
+        alpha = self.alpha
+        if alpha is None:
+            alpha = max(_most_probable_alpha(statistics, context, self.strength), 1e-30)
         own = TotalVariationPrior(alpha, 1.0, self.tolerance, self.iterations)
         own._dual = statistics.weight.new_zeros((3, *3 * (context.n,)))
         return BoundVolumePrior(own, statistics, context)
@@ -121,13 +127,21 @@ class TotalVariationPrior(VolumePrior):
         return self.alpha
 
 
-def _most_probable_alpha(statistics: SufficientStatistics, context: PriorContext) -> float:
-    """Voxels over total variation of the Gaussian MAP map inside the particle's sphere."""
-    precision = GaussianPrior().bind(statistics, context).precision
-    volume = statistics.to_volume(statistics.data / (statistics.curvature() + precision))
-    inside = soft_sphere(context.n, context.particle_radius / context.pixel_size, 0.0, device=volume.device) > 0.5
-    lengths = _lengths(FiniteDifferences.apply(volume))[inside]
-    return 1 / max(float(lengths.double().mean()), 1e-30)
+def _most_probable_alpha(statistics: SufficientStatistics, context: PriorContext, strength: float) -> float:
+    """Return `strength` times voxels over total variation in the particle's sphere, or what is left of it."""
+    precision, curvature = GaussianPrior().bind(statistics, context).precision, statistics.curvature()
+    assert precision is not None
+    total = (curvature + precision).clamp(min=torch.finfo(curvature.dtype).tiny)
+    mean = statistics.data / total
+    powerful = torch.where(curvature > 0, statistics.data / (total * curvature).sqrt(), 0)
+    evidence = 0.5 * statistics.space.weighting.inner(statistics.data, mean)
+    inside = soft_sphere(context.n, context.particle_radius / context.pixel_size, 0.0, device=mean.device) > 0.5
+
+    def variation(x: torch.Tensor) -> float:
+        lengths = _lengths(FiniteDifferences.apply(statistics.to_volume(x)))
+        return max(float(lengths[inside].sum(dtype=torch.float64)), 1e-30)
+
+    return min(strength * int(inside.sum()) / variation(powerful), 2 * _MOST_TAKEN * evidence / variation(mean))
 
 
 def _lengths(field: torch.Tensor) -> torch.Tensor:

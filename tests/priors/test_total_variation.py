@@ -1,5 +1,7 @@
 """Total variation: value by brute force, proximal map by closed forms and ODL's own solver."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from cryoinv.errors import InputError
 from cryoinv.operators import FiniteDifferences
 from cryoinv.operators.interpolation import NufftInterpolation
 from cryoinv.priors import GaussianPrior, TotalVariationPrior
-from cryoinv.solvers import ClosedForm
+from cryoinv.solvers import ClosedForm, ProximalGradient
 from cryoinv.spaces import VolumeSpace
 from cryoinv.spaces.backend import odl
 
@@ -84,16 +86,45 @@ def test_the_proximal_map_is_as_near_as_its_tolerance_says(tolerance, dtype):
     assert found.dtype == dtype and (found - exact).norm() <= 1.1 * tolerance * x.norm()
 
 
-def test_alpha_is_the_most_probable_of_the_gaussian_map():
+def variation_in_sphere(statistics, spectrum, n, radius):
+    axis = torch.arange(n) - n // 2
+    inside = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt() <= radius
+    gradient = FiniteDifferences.apply(statistics.to_volume(spectrum))
+    return float(torch.linalg.vector_norm(gradient, dim=0)[inside].sum()), int(inside.sum())
+
+
+def test_alpha_is_voxels_over_variation_of_a_map_with_the_power_of_the_signal():
     statistics, context = problem(NufftInterpolation(12))
-    volume = statistics.to_volume(ClosedForm()(statistics, GaussianPrior().bind(statistics, context)))
-    length = torch.linalg.vector_norm(FiniteDifferences.apply(volume), dim=0)
-    axis = torch.arange(12) - 6
-    radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt()
-    bound = TotalVariationPrior(strength=3.0).bind(statistics, context)
-    assert bound.prior.alpha == pytest.approx(3.0 / float(length[radius <= 0.4 * 12].mean()))
+    strong = statistics.scaled(1e4)  # the data outweigh the prior
+    context = replace(context, tau2=1e-4 * context.tau2)
+    filtered = (1 / (1 + 1 / (strong.curvature() * strong.expand(context.tau2)))).sqrt()
+    variation, voxels = variation_in_sphere(strong, strong.unregularised() * filtered, 12, 0.4 * 12)
+    bound = TotalVariationPrior(strength=3.0).bind(strong, context)
+    assert bound.prior.alpha == pytest.approx(3.0 * voxels / variation)
+
+
+def test_alpha_is_held_where_the_map_would_vanish():
+    """However strong, along the Gaussian MAP map x the best is nine tenths of it."""
+    statistics, context = problem(NufftInterpolation(12))
+    bound = TotalVariationPrior(strength=1e6).bind(statistics, context)
+    x = ClosedForm()(statistics, GaussianPrior().bind(statistics, context))
+    evidence = 0.5 * statistics.space.weighting.inner(statistics.data, x)
+    variation, _ = variation_in_sphere(statistics, x, 12, 0.4 * 12)
+    assert bound.prior.alpha * variation / (2 * evidence) == pytest.approx(0.1)
+    found = ProximalGradient(200)(statistics, bound)
+    assert float(found.norm()) > 0.6 * float(x.norm())
     with pytest.raises(InputError, match="bound"):
-        TotalVariationPrior().value(volume, context)
+        TotalVariationPrior().value(statistics.to_volume(x), context)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_alpha_goes_with_the_grey_scale_of_map_and_images(factor):
+    """Images times f: K goes with f^-2, B with f^-1, the map and its power with f and f^2."""
+    statistics, context = problem(NufftInterpolation(12))
+    alpha = TotalVariationPrior().bind(statistics, context).prior.alpha
+    brighter = replace(statistics, data=statistics.data / factor, weight=statistics.weight / factor**2, _space=None)
+    found = TotalVariationPrior().bind(brighter, replace(context, tau2=factor**2 * context.tau2)).prior.alpha
+    assert found * factor == pytest.approx(alpha)
 
 
 @pytest.mark.parametrize("option", [{"alpha": 0.0}, {"strength": -1.0}, {"tolerance": 0.0}, {"iterations": 0}])
