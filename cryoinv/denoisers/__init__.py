@@ -4,9 +4,9 @@ from .bands import ResolutionBands
 from .base import Denoiser, DenoiserOperator
 from .combined import Composition, RotationAverage
 from .context import PriorContext
-from .filters import LowPass, Wiener
+from .filters import LowPass, Wiener, wiener_transfer
 from .mixture import GaussianMixture
-from .network import NetworkDenoiser, gated_map
+from .network import NetworkDenoiser
 from .patches import Patchwise
 from .real_space import NonLocalMeans, TotalVariation, Wavelet
 from .registry import DENOISERS, denoiser_from, denoisers_from
@@ -32,6 +32,6 @@ __all__ = [
     "Wiener",
     "denoiser_from",
     "denoisers_from",
-    "gated_map",
+    "wiener_transfer",
     "solvent_mask",
 ]

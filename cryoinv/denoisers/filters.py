@@ -11,7 +11,7 @@ from cryoinv.spaces import centred_irfft, centred_rfft, radial_expand
 from .base import Denoiser
 from .context import PriorContext
 
-__all__ = ["LowPass", "Wiener"]
+__all__ = ["LowPass", "Wiener", "wiener_transfer"]
 
 
 class LowPass(Denoiser):
@@ -96,10 +96,21 @@ class Wiener(Denoiser):
 
     def transfer(self, context: PriorContext) -> torch.Tensor:
         """Factor of every shell, shape (n//2+1,)."""
-        fsc = context.fsc.clamp(0, 1)
-        # The zeroth shell is one coefficient, whose FSC is noise.
-        fsc = torch.cat([fsc[1:2], fsc[1:]])
-        return fsc * ((fsc < self.cutoff).cumsum(0) == 0)
+        return wiener_transfer(context.fsc, self.cutoff)
+
+
+def wiener_transfer(fsc: torch.Tensor, cutoff: float = 0.05) -> torch.Tensor:
+    """Factors (..., n//2+1) of a `Wiener` filter of half-map FSCs (..., n//2+1).
+
+    Examples
+    --------
+    >>> wiener_transfer(torch.tensor([0.3, 1.0, 0.5, 0.01, 0.2])).tolist()
+    [1.0, 1.0, 0.5, 0.0, 0.0]
+    """
+    fsc = fsc.clamp(0, 1)
+    # The zeroth shell is one coefficient, whose FSC is noise.
+    fsc = torch.cat([fsc[..., 1:2], fsc[..., 1:]], -1)
+    return fsc * ((fsc < cutoff).cumsum(-1) == 0)
 
 
 def radial_filter(volume: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import torch
 
-from cryoinv.errors import InputError
-from cryoinv.networks import Placement, read_network
-from cryoinv.spaces import centred_irfft, centred_rfft, radial_expand
+from cryoinv.errors import InputError, InputWarning
+from cryoinv.networks import Placement, apply_denoising, read_network
+from cryoinv.spaces import centred_irfft, centred_rfft, fourier_crop, fourier_pad, radial_expand
 
 from .base import Denoiser
 from .context import PriorContext
 from .filters import Wiener
+from .tiles import tiles
 
-__all__ = ["NetworkDenoiser", "gated_map"]
+__all__ = ["NetworkDenoiser"]
 
 _TOLERANCE = 0.1  # by which a pixel may be smaller or larger than those trained with
+_LEAST_OVERLAP = 8
 
 
 class NetworkDenoiser(Denoiser):
-    r"""Network around the Wiener map, :math:`f(x) = s\,P\,[(Wx/s)\,\sigma(g + 2) + r]`, :math:`s = \mathrm{std}(Wx)`.
+    r"""Network that sees a map and its Wiener-filtered form, both in units of the map, see `networks.apply_denoising`.
 
-    Gate g and residual r are what the network says of two maps, x/s divided by :math:`\max(1, \mathrm{std}(x/s))` and
-    Wx/s. W is the `Wiener` filter and P the band that it lets pass: the result is zero where W is. The map is divided
-    by s first and multiplied by s last, so that f(cx) = c f(x) for every c > 0.
+    Only frequencies that the `Wiener` filter lets pass are in the result, and f(cx) = c f(x) for every c > 0.
+
+    A map whose pixels are more than a tenth smaller or larger than those trained with is resampled by Fourier cropping
+    or padding to the nearest pixel size in the network's range, with an `InputWarning`. Of a map with smaller pixels
+    the network knows only what its own pixels can hold: shells below their Nyquist frequency come from the network,
+    the others from the Wiener filter.
 
     The network is kept as it was handed over. It runs where the map is and in its precision, and torch can
     differentiate f where the map asks for it.
@@ -32,22 +38,29 @@ class NetworkDenoiser(Denoiser):
     Parameters
     ----------
     network : torch.nn.Module, str or path-like
-        Maps (1, 2, n, n, n), the two inputs, to (1, 2, n, n, n), gate and residual; or a file of its weights, see
+        Maps (1, 2, n, n, n) to (1, n, n, n), see `networks.DenoisingNetwork`; or a file of its weights, see
         `networks.write_network`.
     pixel_sizes : tuple of float, optional
         Smallest and largest pixel size in Å it was trained with; by default what the file says, or any.
     cutoff : float
         Of the Wiener filter.
+    tile : int
+        Boxes wider than this go through the network in overlapping tiles of so many voxels, scaled as a whole.
 
     Raises
     ------
     InputError
-        If the file does not suit (`networks.read_network`) or `cutoff` is not within [0, 1).
+        If the file does not suit (`networks.read_network`), `cutoff` is not within [0, 1) or `tile` below 32.
+
+    Warns
+    -----
+    InputWarning
+        When it first resamples.
 
     Examples
     --------
-    >>> from cryoinv.networks import GatedResidualNetwork
-    >>> denoiser = NetworkDenoiser(GatedResidualNetwork(width=4, depth=1))
+    >>> from cryoinv.networks import GatedUNet
+    >>> denoiser = NetworkDenoiser(GatedUNet(width=4, depth=1))
     >>> x = torch.randn(16, 16, 16, generator=torch.manual_seed(0))
     >>> context = PriorContext.nominal(16, 3.0, 8.0)
     >>> gate = torch.sigmoid(torch.tensor(2.0))  # an untrained network leaves the Wiener map but for this
@@ -56,15 +69,18 @@ class NetworkDenoiser(Denoiser):
     """
 
     name = "network"
-    needs_whole_box = True  # s is that of the whole map: a tile's own would change from tile to tile
+    needs_whole_box = True  # the scale is that of the whole map: a tile's own would change from tile to tile
 
     def __init__(
         self,
         network: torch.nn.Module | str | os.PathLike[str],
         pixel_sizes: tuple[float, float] | None = None,
         cutoff: float = 0.05,
+        tile: int = 192,
     ):
-        self._wiener = Wiener(cutoff)
+        self._wiener, self._told, self.tile = Wiener(cutoff), False, int(tile)
+        if self.tile < 32:
+            raise InputError(f"tiles of {tile} voxels for a network, expected at least 32")
         if not isinstance(network, torch.nn.Module):
             network, metadata = read_network(network, "denoiser")
             pixel_sizes = metadata["pixel_sizes"] if pixel_sizes is None else pixel_sizes
@@ -89,52 +105,65 @@ class NetworkDenoiser(Denoiser):
 
     def denoise(self, volume: torch.Tensor, context: PriorContext) -> torch.Tensor:
         """Apply the network to the map and its Wiener-filtered form."""
-        self._check_pixel(context.pixel_size)
+        transfer = self._wiener.transfer(context)
+        box = self._box(context)
         with torch.set_grad_enabled(torch.is_grad_enabled() and volume.requires_grad):
-            return gated_map(self._network(volume), volume, self._wiener.transfer(context))
+            if box == context.n:
+                return self._applied(volume, transfer)
+            return self._resampled(volume, transfer, box)
 
-    def _check_pixel(self, pixel_size: float) -> None:
+    def _box(self, context: PriorContext) -> int:
+        """Voxels of the grid on which the network works; the box keeps its width in Å."""
+        n, pixel_size = context.n, context.pixel_size
         low, high = self.pixel_sizes or (0.0, float("inf"))
-        if not (1 - _TOLERANCE) * low <= pixel_size <= (1 + _TOLERANCE) * high:
-            raise InputError(
-                f"{self!r} was trained with pixels of {low:g} to {high:g} Å, the map has pixels of {pixel_size:g} Å"
+        if (1 - _TOLERANCE) * low <= pixel_size <= (1 + _TOLERANCE) * high:
+            return n
+        box = max(2 * round(n * pixel_size / min(max(pixel_size, low), high) / 2), 4)
+        if not self._told:
+            self._told = True
+            message = (
+                f"the denoiser was trained with pixels of {low:g} to {high:g} Å, the map has pixels of {pixel_size:g} Å: "
+                f"it is resampled to {n * pixel_size / box:.3g} Å"
             )
+            if box < n:
+                message += f", and the network changes nothing finer than {2 * n * pixel_size / box:.3g} Å"
+            warnings.warn(message, InputWarning, stacklevel=4)
+        return box
+
+    def _resampled(self, volume: torch.Tensor, transfer: torch.Tensor, box: int) -> torch.Tensor:
+        """The same on a grid of `box` voxels: its shells are the map's, as the box is as wide."""
+        n, spectrum = len(volume), centred_rfft(volume)
+        if box < n:
+            known = (torch.arange(n // 2 + 1) < box // 2).to(transfer)
+            factors = (transfer * (1 - known)).to(volume.device, volume.dtype)
+            rest = centred_irfft(radial_expand(factors, n, outside=0.0) * spectrum, n)
+            inner = centred_irfft(fourier_crop(spectrum, n, box), box)
+            found = self._applied(inner, (transfer * known)[: box // 2 + 1])
+            return rest + centred_irfft(fourier_pad(centred_rfft(found), box, n), n)
+        wide = torch.cat([transfer, transfer.new_zeros(box // 2 - n // 2)])
+        found = self._applied(centred_irfft(fourier_pad(spectrum, n, box), box), wide)
+        return centred_irfft(fourier_crop(centred_rfft(found), box, n), n)
+
+    def _applied(self, volume: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
+        network = self._network(volume)
+        if len(volume) > self.tile:
+            network = _Tiled(network, self.tile)
+        return apply_denoising(network, volume[None], transfer)[0]
 
 
-def gated_map(network: torch.nn.Module, volume: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
-    r"""Map :math:`s\,P\,[(Wx/s)\,\sigma(g + 2) + r]`, for training and application alike.
+class _Tiled(torch.nn.Module):
+    """A network applied to overlapping tiles of its input, which was scaled as a whole."""
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Gives gate g and residual r, see `NetworkDenoiser`; torch can differentiate the map by its weights.
-    volume : torch.Tensor, shape (n, n, n)
-        x.
-    transfer : torch.Tensor, shape (n//2+1,)
-        W, shell by shell, such as `Wiener.transfer`.
+    def __init__(self, network: torch.nn.Module, tile: int):
+        super().__init__()
+        self.network, self.tile = network, tile
+        self.unit = getattr(network, "unit", "filtered")
+        reach = getattr(network, "reach", None)
+        # What is within reach of a tile's edge is of less weight the more the edge may say of it.
+        self.overlap = max(_LEAST_OVERLAP, tile // 3 if reach is None else min(reach, tile // 3))
 
-    Returns
-    -------
-    torch.Tensor, shape (n, n, n)
-
-    Examples
-    --------
-    >>> from cryoinv.networks import GatedResidualNetwork
-    >>> gated_map(GatedResidualNetwork(2, 1), torch.zeros(8, 8, 8), torch.ones(5)).abs().max()
-    tensor(0.)
-    """
-    transfer = transfer.to(volume.device, volume.dtype)
-    filtered = _times(transfer, volume)
-    scale = filtered.std()
-    if not scale > 0:
-        return filtered
-    whole, filtered = volume / scale, filtered / scale
-    maps = torch.stack([whole / whole.std().clamp(min=1), filtered])
-    gate, residual = network(maps[None])[0]
-    return scale * _times((transfer > 0).to(volume.dtype), filtered * torch.sigmoid(gate + 2) + residual)
-
-
-def _times(transfer: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
-    """Volume with every shell multiplied by its entry of `transfer`."""
-    n = len(volume)
-    return centred_irfft(radial_expand(transfer, n, outside=0.0) * centred_rfft(volume), n)
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        result = maps.new_zeros(1, *maps.shape[2:])
+        for place, weight in tiles(maps.shape[-1], self.tile, self.overlap, maps):
+            result[(0, *place)] += weight * self.network(maps[(..., *place)].contiguous())[0]
+        return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
 import torch
@@ -12,6 +11,7 @@ from cryoinv.errors import InputError
 from .base import Denoiser
 from .combined import checked_denoiser
 from .context import PriorContext
+from .tiles import tiles
 
 __all__ = ["Patchwise"]
 
@@ -44,15 +44,12 @@ class Patchwise(Denoiser):
 
     Examples
     --------
-    >>> from cryoinv.denoisers import Wiener
     >>> class Clipped(Denoiser):
     ...     def denoise(self, volume, context):
     ...         return volume.clamp(min=0)
     >>> x = torch.randn(20, 20, 20, generator=torch.manual_seed(0))
     >>> torch.allclose(Patchwise(Clipped(), tile=12).denoise(x, PriorContext.nominal(20, 3.0, 12.0)), x.clamp(min=0))
     True
-    >>> len(Patchwise(Wiener(), tile=12).windows(20, x))  # tiles an axis
-    3
     """
 
     name = "patches"
@@ -71,24 +68,10 @@ class Patchwise(Denoiser):
         if self.tile >= context.n:
             return self.denoiser.denoise(volume, context)
         within = tile_context(context, self.tile)
-        axis = self.windows(context.n, volume)
         result = torch.zeros_like(volume)
-        for (z, wz), (y, wy), (x, wx) in itertools.product(axis, repeat=3):
-            part = tuple(slice(start, start + self.tile) for start in (z, y, x))
-            weight = wz[:, None, None] * wy[:, None] * wx
+        for part, weight in tiles(context.n, self.tile, self.overlap, volume):
             result[part] = result[part] + weight * self.denoiser.denoise(volume[part].contiguous(), within)
         return result
-
-    def windows(self, n: int, like: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
-        """First voxel and weights of every tile along an axis of `n` voxels; the weights sum to one at every voxel."""
-        starts = [*range(0, n - self.tile, self.tile - self.overlap), n - self.tile]
-        position = torch.arange(self.tile, dtype=torch.float64) + 0.5
-        edge = torch.minimum(position, self.tile - position) / max(self.overlap, 1)
-        bump = torch.sin(torch.pi / 2 * edge.clamp(max=1)) ** 2
-        total = torch.zeros(n, dtype=torch.float64)
-        for start in starts:
-            total[start : start + self.tile] += bump
-        return [(start, (bump / total[start : start + self.tile]).to(like)) for start in starts]
 
 
 def tile_context(context: PriorContext, tile: int) -> PriorContext:

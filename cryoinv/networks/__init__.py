@@ -1,17 +1,26 @@
 """Network architectures, and the files their weights come from."""
 
-from .base import Network
+from .apply import apply_denoising, network_inputs, peak_scale
+from .base import DenoisingNetwork, Network
 from .critic import ConvolutionalCritic
 from .files import ARCHITECTURES, read_network, write_network
 from .gated import GatedResidualNetwork
+from .gated_unet import GatedUNet
 from .placement import Placement
+from .residual_unet import ResidualUNet
 
 __all__ = [
     "ARCHITECTURES",
     "ConvolutionalCritic",
+    "DenoisingNetwork",
     "GatedResidualNetwork",
+    "GatedUNet",
     "Network",
     "Placement",
+    "ResidualUNet",
+    "apply_denoising",
+    "network_inputs",
+    "peak_scale",
     "read_network",
     "write_network",
 ]

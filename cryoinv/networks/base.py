@@ -8,7 +8,7 @@ import torch
 
 from cryoinv.errors import InputError
 
-__all__ = ["Network"]
+__all__ = ["DenoisingNetwork", "Network"]
 
 
 class Network(torch.nn.Module):
@@ -51,3 +51,26 @@ class Network(torch.nn.Module):
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise InputError(f"the {key} of {type(self).__name__} is {size!r}, expected a positive whole number")
         self.sizes = sizes
+
+
+class DenoisingNetwork(Network):
+    """Network from noisy and Wiener-filtered maps (batch, 2, n, n, n) to denoised ones (batch, n, n, n).
+
+    Its input and output are scaled by `apply_denoising`, for training and application alike.
+
+    Attributes
+    ----------
+    unit : {"filtered", "noisy"}
+        Whose units the output is in.
+    """
+
+    kind = "denoiser"
+    normalisation = (
+        "Wx/s with s^2 the sum of (Wx)^4 over that of (Wx)^2, and x/(sc) with c the standard deviation of x/s, at least 1"
+    )
+    unit: ClassVar[str] = "filtered"
+
+    @property
+    def reach(self) -> int | None:
+        """Voxels on every side that have a say in what a voxel becomes, at most; None where that is not known."""
+        return None

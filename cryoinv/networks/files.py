@@ -15,10 +15,12 @@ from cryoinv.specs import nearest
 from .base import Network
 from .critic import ConvolutionalCritic
 from .gated import GatedResidualNetwork
+from .gated_unet import GatedUNet
+from .residual_unet import ResidualUNet
 
 __all__ = ["ARCHITECTURES", "read_network", "write_network"]
 
-ARCHITECTURES: dict[str, type[Network]] = {each.name: each for each in (GatedResidualNetwork, ConvolutionalCritic)}
+ARCHITECTURES: dict[str, type[Network]] = {each.name: each for each in (GatedUNet, ResidualUNet, GatedResidualNetwork, ConvolutionalCritic)}
 
 
 def write_network(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .base import Network
+from .base import DenoisingNetwork
 
 __all__ = ["GatedResidualNetwork"]
 
 
-class GatedResidualNetwork(Network):
-    """Compact residual convolutional network that gives a gate and a residual for every voxel.
+class GatedResidualNetwork(DenoisingNetwork):
+    r"""Compact residual network that gates the Wiener map and adds to it, :math:`y = v\,\sigma(g + 2) + r`, v = Wx/s.
 
     The last layer is zero at first: an untrained network gates evenly and adds nothing.
 
@@ -25,12 +25,11 @@ class GatedResidualNetwork(Network):
     Examples
     --------
     >>> GatedResidualNetwork(width=4, depth=1)(torch.zeros(1, 2, 9, 9, 9)).shape
-    torch.Size([1, 2, 9, 9, 9])
+    torch.Size([1, 9, 9, 9])
     """
 
     name = "gated-residual"
-    kind = "denoiser"
-    normalisation = "x/s over max(1, its standard deviation) and Wx/s, with s the standard deviation of Wx"
+    version = 2
 
     def __init__(self, width: int = 16, depth: int = 4):
         super().__init__(width=width, depth=depth)
@@ -41,11 +40,12 @@ class GatedResidualNetwork(Network):
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Gate and residual, (batch, 2, n, n, n), of the map and its Wiener-filtered form, (batch, 2, n, n, n)."""
+        """Denoised maps (batch, n, n, n) of noisy and filtered ones (batch, 2, n, n, n)."""
         features = self.first(maps)
         for block in self.blocks:
             features = features + block(features)
-        return self.last(features)
+        gate, residual = self.last(features).unbind(1)
+        return maps[:, 1] * torch.sigmoid(gate + 2) + residual
 
 
 class _Block(nn.Sequential):

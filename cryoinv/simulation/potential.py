@@ -17,16 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoinv.errors import InputError
-from cryoinv.simulation.lowpass import frequency_radius
-from cryoinv.simulation.scattering import VOLT_SQUARE_ANGSTROM, scattering_factor
+from cryoinv.simulation.atoms import elements_of, potential_of
 
 if TYPE_CHECKING:
     from cryoinv.io import AtomicModel
 
 DEFAULT_B_FACTOR = 80.0
 """B-factor in Å^2 of atoms whose own is not known (not positive)."""
-
-_BLOCK_BYTES = 1 << 26
 
 
 def potential_map(
@@ -81,48 +78,12 @@ def potential_map(
     2.509
     """
     _check_grid(n, pixel_size)
-    positions = model.positions - centre_of_mass(model)
-    check_fits(positions, n, pixel_size)
+    centre = centre_of_mass(model)
+    check_fits(model.positions - centre, n, pixel_size)
     b_factors = np.where(model.b_factors > 0, model.b_factors, default_b_factor) + b_factor
     if not (b_factors >= 0).all():
         raise InputError(f"total B-factors must be finite and not negative, found {np.min(b_factors):g} Å^2")
-
-    spectrum = np.zeros((n, n, n // 2 + 1), dtype=np.complex128)
-    radius = frequency_radius(n)
-    for element in np.unique(model.atomic_numbers):
-        of = model.atomic_numbers == element
-        atoms = _smeared_points(positions[of], b_factors[of], model.occupancies[of], n, pixel_size)
-        spectrum += np.fft.rfftn(atoms) * scattering_factor(int(element), radius / (n * pixel_size))
-    spectrum[radius > (n - 1) / 2] = 0
-    volume = np.fft.irfftn(spectrum, s=(n, n, n), axes=(0, 1, 2))
-    return (volume * (VOLT_SQUARE_ANGSTROM / pixel_size**3)).astype(np.float32)
-
-
-def _smeared_points(
-    positions: NDArray[np.float64],
-    b_factors: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    n: int,
-    pixel_size: float,
-) -> NDArray[np.float64]:
-    r"""Points smeared by :math:`e^{-B |f|^2/4}`, band-limited to a cube: three axes' product each."""
-    box = n * pixel_size
-    k = np.arange((n - 1) // 2 + 1)
-    damping = np.exp(-b_factors[:, None] * (k / box) ** 2 / 4) * np.where(k == 0, 1.0, 2.0) / n
-    voxel = np.exp(2j * np.pi * np.outer(k, np.arange(n) - n // 2) / n)
-
-    def axis(j: int, chosen: slice) -> NDArray[np.float64]:
-        phases = np.exp(-2j * np.pi * np.outer(positions[chosen, j], k) / box)
-        return ((damping[chosen] * phases) @ voxel).real
-
-    volume = np.zeros((n, n * n))
-    step = max(1, _BLOCK_BYTES // (8 * n * n))
-    for start in range(0, len(positions), step):
-        chosen = slice(start, start + step)
-        x, y, z = (axis(j, chosen) for j in range(3))
-        planes = (y[:, :, None] * x[:, None, :]).reshape(-1, n * n)
-        volume += (weights[chosen, None] * z).T @ planes
-    return volume.reshape(n, n, n)
+    return potential_of(elements_of(model, centre, default_b_factor), n, pixel_size, b_factor).float().numpy()
 
 
 def centre_of_mass(model: AtomicModel) -> NDArray[np.float64]:

@@ -59,7 +59,7 @@ def test_spectrum_of_sharp_atoms_is_the_structure_factor(n):
 def test_blocks_of_atoms_add_up(monkeypatch):
     model = tiny_model()
     whole = potential_map(model, 24, 3.0)
-    monkeypatch.setattr("cryoinv.simulation.potential._BLOCK_BYTES", 3 * 8 * 24**2)
+    monkeypatch.setattr("cryoinv.simulation.atoms._BLOCK_BYTES", 3 * 8 * 24**2)
     assert np.allclose(potential_map(model, 24, 3.0), whole, atol=1e-6 * whole.max())
 
 

@@ -1,0 +1,83 @@
+"""Pairs to learn from: unregularised half-maps with their truth, and what makes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from cryoinv.denoisers.filters import wiener_transfer
+from cryoinv.networks.apply import filtered
+
+__all__ = ["PairMaker", "Pairs", "stacked"]
+
+
+@dataclass
+class Pairs:
+    r"""Unregularised half-maps :math:`\tilde x = B/K`, unmasked, and what they are noisy maps of.
+
+    Parameters
+    ----------
+    noisy : torch.Tensor, shape (m, n, n, n)
+        x̃, in any grey scale.
+    truth : torch.Tensor, shape (m, n, n, n)
+        In the grey scale of `noisy`.
+    fsc : torch.Tensor, shape (m, n//2+1)
+        FSC of the half-map with the other half.
+    pixel_size : float
+        Å.
+    names : list of str
+        What each is a map of.
+    """
+
+    noisy: torch.Tensor
+    truth: torch.Tensor
+    fsc: torch.Tensor
+    pixel_size: float
+    names: list[str]
+
+    def __len__(self) -> int:
+        return len(self.noisy)
+
+    @property
+    def n(self) -> int:
+        """Box size."""
+        return self.noisy.shape[-1]
+
+    @property
+    def transfer(self) -> torch.Tensor:
+        """Wiener filter W of each, shape (m, n//2+1)."""
+        return wiener_transfer(self.fsc).to(self.noisy)
+
+    @property
+    def target(self) -> torch.Tensor:
+        """What a network is to find, W times the truth (eq. 19), shape (m, n, n, n)."""
+        return filtered(self.transfer, self.truth)
+
+    def to(self, device: torch.device) -> Pairs:
+        """Return the same pairs on another device."""
+        return Pairs(
+            self.noisy.to(device), self.truth.to(device), self.fsc.to(device), self.pixel_size, list(self.names)
+        )
+
+
+def stacked(parts: list[Pairs]) -> Pairs:
+    """All pairs of several of one box and pixel size in one."""
+    return Pairs(
+        torch.cat([each.noisy for each in parts]),
+        torch.cat([each.truth for each in parts]),
+        torch.cat([each.fsc for each in parts]),
+        parts[0].pixel_size,
+        [name for each in parts for name in each.names],
+    )
+
+
+class PairMaker(Protocol):
+    """Whatever makes pairs; the same random numbers give the same pairs."""
+
+    kind: str
+
+    def __call__(self, rng: np.random.Generator) -> Pairs:
+        """Both halves of one data set."""
