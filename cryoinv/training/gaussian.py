@@ -12,7 +12,7 @@ from cryoinv.networks.apply import filtered
 from cryoinv.operators import low_pass
 from cryoinv.spaces.spectrum import centred_rfft, radial_mean
 
-from .pairs import Pairs
+from .pairs import Pairs, windowed
 from .truth import TruthMaker
 
 __all__ = ["GaussianPairs"]
@@ -66,9 +66,9 @@ class GaussianPairs:
         for _ in range(2):
             white = torch.randn(volume.shape, generator=generator, device=volume.device)
             halves.append(volume + filtered((level * colour).sqrt().to(volume), white * modulation))
-        fsc = torch.as_tensor(fourier_shell_correlation(*halves)).to(volume.device)
-        names = [structure.name] * 2
-        return Pairs(torch.stack(halves), volume.expand(2, -1, -1, -1), fsc.expand(2, -1), pixel_size, names)
+        fsc = fourier_shell_correlation(*halves)
+        truth, names = volume.expand(2, -1, -1, -1), [structure.name] * 2
+        return windowed(Pairs(torch.stack(halves), truth, fsc.expand(2, -1), pixel_size, names), rng)
 
     def _modulation(self, volume: torch.Tensor, solvent: float) -> torch.Tensor:
         """From 1 in the particle to `solvent` outside, its mean square 1."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +11,9 @@ import torch
 from cryoinv.denoisers.filters import wiener_transfer
 from cryoinv.networks.apply import filtered
 
-__all__ = ["PairMaker", "Pairs", "stacked"]
+__all__ = ["PairMaker", "Pairs", "stacked", "windowed"]
+
+_MARGINS = (4, 10)  # shells beyond the resolution to which refinements use frequencies
 
 
 @dataclass
@@ -72,6 +74,26 @@ def stacked(parts: list[Pairs]) -> Pairs:
         parts[0].pixel_size,
         [name for each in parts for name in each.names],
     )
+
+
+def windowed(pairs: Pairs, rng: np.random.Generator, share: float = 0.7) -> Pairs:
+    """Pairs of one data set as a refinement leaves them: without frequencies far beyond the resolution, in most.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        Of one FSC.
+    rng : numpy.random.Generator
+        Draws how far beyond, and the data sets that are left as they are, as after a last iteration.
+    share : float
+        Of the data sets that lose frequencies.
+    """
+    if rng.random() >= share:
+        return pairs
+    low = (pairs.fsc[0, 1:] < 0.143).nonzero()
+    last = int(low[0, 0]) if len(low) else pairs.n // 2
+    used = torch.arange(pairs.n // 2 + 1, device=pairs.fsc.device) <= last + int(rng.integers(*_MARGINS, endpoint=True))
+    return replace(pairs, noisy=filtered(used.to(pairs.noisy), pairs.noisy), fsc=pairs.fsc * used)
 
 
 class PairMaker(Protocol):

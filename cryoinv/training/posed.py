@@ -15,7 +15,7 @@ from cryoinv.operators.shift import shift_at_pixels
 from cryoinv.spaces.spectrum import centred_rfft, radial_expand, radial_mean
 
 from .corpus import Structure
-from .pairs import Pairs
+from .pairs import Pairs, windowed
 from .truth import TruthMaker
 
 __all__ = ["PosedPairs"]
@@ -64,13 +64,8 @@ class PosedPairs:
         prepared = self._scheme.prepare(volume)
         halves = [self._half(prepared, count, errors, sigma, rng) for _ in range(2)]
         fsc = fourier_shell_correlation(*halves)
-        return Pairs(
-            torch.stack(halves),
-            volume.expand(2, -1, -1, -1),
-            torch.as_tensor(fsc).expand(2, -1).to(volume.device),
-            self.truth.pixel_size,
-            [structure.name] * 2,
-        )
+        truth, names = volume.expand(2, -1, -1, -1), [structure.name] * 2
+        return windowed(Pairs(torch.stack(halves), truth, fsc.expand(2, -1), self.truth.pixel_size, names), rng)
 
     def _noise(self, volume: torch.Tensor, count: int, resolution: float) -> float:
         """Standard deviation of an image coefficient's noise: a voxel of shell r is seen by count/(2r) images."""
