@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich.progress
 from rich.console import Console
@@ -14,6 +14,9 @@ from rich.text import Text
 from cryoinv.cli.reporting import say
 from cryoinv.refinement import RefinementObserver
 from cryoinv.refinement.schedule import STAGES
+
+if TYPE_CHECKING:
+    from cryoinv.refinement.gold_standard import HalfMaps
 
 __all__ = ["Progress", "RefinementProgress"]
 
@@ -118,6 +121,10 @@ class RefinementProgress(RefinementObserver):
         """Count particles."""
         self.also.advance(particles)
         self.progress.advance(particles)
+
+    def half_maps(self, iteration: int, maps: HalfMaps) -> None:
+        """Hand the maps on."""
+        self.also.half_maps(iteration, maps)
 
     def iteration(self, record: dict) -> None:
         """Say where the refinement is."""

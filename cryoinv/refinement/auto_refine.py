@@ -266,6 +266,8 @@ class Refinement:
         assert moments is not None
         maps = HalfMaps.of(halves, self.mask, state.window, self.processes)
         resolution = maps.resolution(self.pixel_size)
+        if self.processes.first:
+            self.observer.half_maps(iteration, maps)
         (first, second), contexts = self.updates.of_halves(halves, maps, state.references, solutions, iteration)
         schedule = replace(state.schedule)
         changes = pose_changes(state.moments.poses, moments.poses, self.symmetry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from cryoinv.geometry import Poses
 from cryoinv.likelihood import PosteriorSummary
 from cryoinv.metrics import Resolution
 from cryoinv.noise import RadialGaussianNoise
+
+if TYPE_CHECKING:
+    from .gold_standard import HalfMaps
 
 __all__ = ["RefinementObserver", "RefinementResult"]
 
@@ -23,6 +27,9 @@ class RefinementObserver:
 
     def advance(self, particles: int) -> None:
         """Count so many more particles of the pass as done."""
+
+    def half_maps(self, iteration: int, maps: HalfMaps) -> None:
+        """Take the unregularised half-maps of an iteration, from 1; its record follows, unless the iteration fails."""
 
     def iteration(self, record: dict) -> None:
         """Take an iteration's record, a row of ``iterations.jsonl``."""

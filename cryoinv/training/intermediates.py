@@ -1,0 +1,197 @@
+"""Pairs from our own refinements: the unregularised half-maps of every iteration, kept on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cryoinv.errors import CryoinvError, InputError
+from cryoinv.io import ParticleStack, read_weights, write_weights
+from cryoinv.metrics import fourier_shell_correlation
+from cryoinv.operators import low_pass
+from cryoinv.refinement import RefinementObserver, RefinementSettings, refine
+from cryoinv.refinement.gold_standard import HalfMaps
+from cryoinv.simulation.particles import simulate_particles
+from cryoinv.spaces import cube_rotations, rotate_by_cube
+
+from .pairs import Pairs
+from .truth import TruthMaker
+
+__all__ = ["IntermediateMaker", "IntermediatePairs"]
+
+_KIND = "intermediate half-maps"
+_START = 30.0  # Å, as the paper's refinements
+_LOST = 0.3  # mean FSC with the truth over the first shells below which a refinement went astray
+
+
+@dataclass
+class IntermediateMaker:
+    """Refinements of simulated particles under the Gaussian prior, whose half-maps are stored.
+
+    A structure, its orientation and blur, the number of particles and their SNR are drawn from the seed and the run's
+    number: files that exist are kept, so that making them can stop and go on anywhere.
+
+    Parameters
+    ----------
+    truth : TruthMaker
+        Structures; maps are made on the CPU.
+    folder : Path
+        Where files go, one a refinement.
+    particles : tuple of int
+        Fewest and most.
+    snr : tuple of float
+        Smallest and largest signal-to-noise ratio of an image, drawn evenly in its logarithm. They are for so many
+        particles that a tenth of the paper's suffices.
+    max_shift : float
+        Å.
+    seed : int
+        Of all runs.
+    device : str
+        Of the refinements.
+    """
+
+    truth: TruthMaker
+    folder: Path
+    particles: tuple[int, int] = (300, 600)
+    snr: tuple[float, float] = (0.02, 0.3)
+    max_shift: float = 6.0
+    seed: int = 0
+    device: str = "cpu"
+
+    def path(self, run: int) -> Path:
+        """File of a run's number."""
+        return Path(self.folder) / f"run-{self.seed}-{run:05d}.safetensors"
+
+    def make(self, run: int) -> Path | None:
+        """Refine and store one run, unless it is there; None where the refinement failed.
+
+        Parameters
+        ----------
+        run : int
+            Number from 0.
+        """
+        path = self.path(run)
+        if path.is_file():
+            return path
+        rng = np.random.default_rng((self.seed, run))
+        volume, structure = self.truth(rng)
+        low, high = np.log(self.snr)
+        count, snr = int(rng.integers(*self.particles, endpoint=True)), float(np.exp(rng.uniform(low, high)))
+        particles = simulate_particles(
+            volume.numpy(), self.truth.pixel_size, count, snr, int(rng.integers(2**31)), self.max_shift
+        )
+        stack = ParticleStack.from_arrays(particles.images(np.arange(count)), pixel_size=self.truth.pixel_size)
+        reference = low_pass(torch.from_numpy(particles.volume), self.truth.pixel_size, _START)
+        kept = _Kept()
+        settings = RefinementSettings(max_shift=self.max_shift, seed=run)
+        try:
+            result = refine(stack, reference, settings=settings, device=self.device, observer=kept)
+        except CryoinvError:
+            return None
+        kept.add(result.half_maps, result.fsc)
+        self._write(path, kept, particles.volume, structure.name, count, snr)
+        return path
+
+    def _write(
+        self, path: Path, kept: _Kept, truth: np.ndarray, name: str, particles: int, snr: float
+    ) -> None:
+        scale = float(np.std(truth))
+        tensors = {
+            "halves": (torch.stack(kept.halves) / scale).half(),
+            "truth": (torch.from_numpy(truth) / scale).half(),
+            "fsc": torch.stack(kept.fsc).float(),
+        }
+        metadata = {
+            "kind": _KIND, "structure": name, "particles": particles, "snr": snr, "pixel_size": self.truth.pixel_size
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_weights(path, tensors, metadata)
+
+
+@dataclass
+class _Kept(RefinementObserver):
+    """Half-maps (2, n, n, n) and FSC of every iteration."""
+
+    halves: list[torch.Tensor] = field(default_factory=list)
+    fsc: list[torch.Tensor] = field(default_factory=list)
+
+    def half_maps(self, iteration: int, maps: HalfMaps) -> None:
+        self.add(maps.volumes, maps.fsc)
+
+    def add(self, volumes: tuple[torch.Tensor, torch.Tensor], fsc: torch.Tensor) -> None:
+        self.halves.append(torch.stack(volumes).cpu())
+        self.fsc.append(fsc.cpu())
+
+
+class IntermediatePairs:
+    """Both half-maps of a random iteration of a random stored refinement, in one of the cube's 24 orientations.
+
+    Refinements that lost the particle, whose last map does not resemble the truth, are left out.
+
+    Parameters
+    ----------
+    folder : str or Path
+        What `IntermediateMaker` wrote.
+    n : int
+        Box size that maps must have.
+    pixel_size : float
+        Å they must have.
+    names : collection of str, optional
+        Structures to take; all by default.
+
+    Raises
+    ------
+    InputError
+        If there are no files, one cannot be read or is of another box or pixel size.
+    """
+
+    kind = "intermediate"
+
+    def __init__(self, folder: str | Path, n: int, pixel_size: float, names: set[str] | None = None):
+        self.pixel_size, self.runs, self.lost = pixel_size, [], 0
+        paths = sorted(Path(folder).glob("run-*.safetensors"))
+        if not paths:
+            raise InputError(f"{folder}: holds no intermediate maps (run-*.safetensors)")
+        for path in paths:
+            tensors, metadata = read_weights(path)
+            if metadata.get("kind") != _KIND or not {"halves", "truth", "fsc"} <= set(tensors):
+                raise InputError(f"{path}: is no file of intermediate half-maps")
+            if tensors["truth"].shape != (n,) * 3 or abs(metadata["pixel_size"] / pixel_size - 1) > 1e-3:
+                found = f"box {len(tensors['truth'])} at {metadata['pixel_size']} Å"
+                raise InputError(f"{path}: maps have {found}, expected box {n} at {pixel_size} Å")
+            if names is not None and metadata["structure"] not in names:
+                continue
+            if _resemblance(tensors) < _LOST:
+                self.lost += 1
+                continue
+            self.runs.append((metadata["structure"], tensors))
+        if not self.runs:
+            raise InputError(f"{folder}: none of {len(paths)} refinements can be used, {self.lost} of them went astray")
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __call__(self, rng: np.random.Generator) -> Pairs:
+        """Both halves of one iteration."""
+        name, tensors = self.runs[int(rng.integers(len(self.runs)))]
+        return self.pair(name, tensors, int(rng.integers(len(tensors["halves"]))), rng)
+
+    def pair(
+        self, name: str, tensors: dict[str, torch.Tensor], iteration: int, rng: np.random.Generator | None
+    ) -> Pairs:
+        """Half-maps of an iteration; turned and in a random grey scale where there are random numbers."""
+        rotation = cube_rotations()[0 if rng is None else int(rng.integers(24))]
+        scale = 1.0 if rng is None else float(np.exp(rng.uniform(-1, 1)))
+        halves = torch.stack([rotate_by_cube(half, rotation) for half in tensors["halves"][iteration].float()])
+        truth = rotate_by_cube(tensors["truth"].float(), rotation)
+        fsc = tensors["fsc"][iteration].double().expand(2, -1)
+        return Pairs(scale * halves, scale * truth.expand(2, -1, -1, -1), fsc, self.pixel_size, [name] * 2)
+
+
+def _resemblance(tensors: dict[str, torch.Tensor]) -> float:
+    """Mean FSC of the last half-map with the truth over the shells down to a quarter of the Nyquist frequency."""
+    curve = fourier_shell_correlation(tensors["halves"][-1, 0].float(), tensors["truth"].float())
+    return float(curve[1 : max(2, len(curve) // 4)].mean())
