@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import zlib
 from collections.abc import Iterator, Sequence
@@ -86,6 +87,12 @@ class Corpus(Sequence[Structure]):
     def names(self) -> list[str]:
         """What the structures are called."""
         return [each.name for each in self]
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of the names and sizes of all structures."""
+        sizes = [f"{each.name} {each.radius:.3f} {sum(len(e.b_factors) for e in each.elements)}" for each in self]
+        return hashlib.sha256("\n".join(sizes).encode()).hexdigest()[:16]
 
     def fitting(self, radius: float) -> Corpus:
         """Those whose atoms are all within `radius` Å of their centre."""

@@ -11,7 +11,7 @@ import torch
 from cryoinv.denoisers.filters import wiener_transfer
 from cryoinv.networks.apply import filtered
 
-__all__ = ["PairMaker", "Pairs", "stacked", "windowed"]
+__all__ = ["CoarsePairs", "PairMaker", "Pairs", "stacked", "windowed"]
 
 _MARGINS = (4, 10)  # shells beyond the resolution to which refinements use frequencies
 
@@ -103,3 +103,42 @@ class PairMaker(Protocol):
 
     def __call__(self, rng: np.random.Generator) -> Pairs:
         """Both halves of one data set."""
+
+
+@dataclass
+class CoarsePairs:
+    """Pairs of another maker without anything finer than a resolution: what learns from them knows nothing finer.
+
+    Parameters
+    ----------
+    maker : PairMaker
+        Who makes them.
+    finest : float
+        Å.
+    """
+
+    maker: PairMaker
+    finest: float
+
+    @property
+    def kind(self) -> str:
+        """As the maker's."""
+        return self.maker.kind
+
+    def __call__(self, rng: np.random.Generator) -> Pairs:
+        """Both halves of one data set."""
+        pairs = self.maker(rng)
+        known = known_shells(pairs.n, pairs.pixel_size, self.finest).to(pairs.noisy.device)
+        noisy, truth = (filtered(known.to(pairs.noisy), each) for each in (pairs.noisy, pairs.truth))
+        return replace(pairs, noisy=noisy, truth=truth, fsc=pairs.fsc * known)
+
+
+def known_shells(n: int, pixel_size: float, finest: float) -> torch.Tensor:
+    """Which shells, (n//2+1,), are no finer than a resolution in Å.
+
+    Examples
+    --------
+    >>> known_shells(8, 3.0, 8.0).tolist()
+    [True, True, True, True, False]
+    """
+    return torch.arange(n // 2 + 1) <= n * pixel_size / finest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from cryoinv.errors import InputError
@@ -50,7 +50,12 @@ class PairStream:
         return stacked(parts)
 
 
-def held_out_pairs(makers: Sequence[PairMaker], data_sets: int, seed: int = 2020) -> Pairs:
+def held_out_pairs(
+    makers: Sequence[PairMaker],
+    data_sets: int,
+    seed: int = 2020,
+    callback: Callable[[int], None] | None = None,
+) -> Pairs:
     """Pairs to measure with, both halves of so many data sets, of each maker in turn.
 
     Parameters
@@ -61,7 +66,12 @@ def held_out_pairs(makers: Sequence[PairMaker], data_sets: int, seed: int = 2020
         How many.
     seed : int
         Tells them all.
+    callback : callable, optional
+        Called with 1 after each data set.
     """
-    return stacked(
-        [makers[i % len(makers)](np.random.default_rng((seed, i))) for i in range(data_sets)]
-    )
+    parts = []
+    for i in range(data_sets):
+        parts.append(makers[i % len(makers)](np.random.default_rng((seed, i))))
+        if callback is not None:
+            callback(1)
+    return stacked(parts)

@@ -1,0 +1,261 @@
+"""A whole training: corpus, pairs, network, log, checkpoints, held-out figures, and the file of weights at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cryoinv import __version__
+from cryoinv.errors import InputError
+from cryoinv.files import atomic_path
+from cryoinv.io import read_weights
+from cryoinv.networks import apply_denoising, write_network
+from cryoinv.spaces import resolve_device
+from cryoinv.specs import nearest
+
+from .corpus import Corpus
+from .gaussian import GaussianPairs
+from .held_out import HeldOut
+from .intermediates import IntermediateMaker, IntermediatePairs
+from .log import TrainingLog
+from .pairs import CoarsePairs, PairMaker
+from .posed import PosedPairs
+from .presets import Preset
+from .stream import PairStream, held_out_pairs
+from .trainer import Trainer, TrainingPlan
+from .truth import TruthMaker
+
+__all__ = ["PAIR_KINDS", "RECONSTRUCTOR", "Training", "TrainingObserver"]
+
+PAIR_KINDS = ("gaussian", "posed", "intermediate")
+RECONSTRUCTOR = "trilinear, padding 2, separable gridding correction, B/K with K floored at 0.001 of its shell's mean; 1"
+"""What made the maps a network learned from, and its version: a network learns the errors of this, too."""
+
+WEIGHTS, CHECKPOINT, SUMMARY = "weights.safetensors", "checkpoint.safetensors", "summary.json"
+_TIMED_STEPS = 12  # the first of them are slow
+_MIX = {"gaussian": ("gaussian",), "posed": ("posed",), "intermediate": ("intermediate", "posed")}
+
+
+class TrainingObserver:
+    """Is told how a training goes; does nothing. Subclass it to show progress."""
+
+    def prepared(self, facts: dict[str, Any]) -> None:
+        """Take what is known before the first step: structures, left-out files, steps, device."""
+
+    def stage(self, name: str, total: int) -> None:
+        """Begin something of so many parts."""
+
+    def advance(self, count: int) -> None:
+        """Count so many more parts as done."""
+
+    def measured(self, row: dict[str, float]) -> None:
+        """Take a row of the log: step, loss, rate, and held-out figures where they were measured."""
+
+
+@dataclass
+class Training:
+    """How a denoiser is to be trained, and where to.
+
+    Parameters
+    ----------
+    structures : Path
+        Folder of structures, see `Corpus.read`.
+    output : Path
+        Folder for everything that is written.
+    preset : Preset
+        Network and grid.
+    pairs : {"gaussian", "posed", "intermediate"}
+        What it learns from; "intermediate" is half refinements' maps and half posed ones.
+    device : str
+        Where.
+    steps : int, optional
+        Batches; those of the preset by default.
+    minutes : float, optional
+        Time to fill in place of `steps`: the first batches are timed, and the number of steps that follows is kept.
+    seed : int
+        Of everything.
+    finest : float, optional
+        Å: the network knows no finer features, and is applied to none.
+    intermediates : int
+        Refinements to learn from, of "intermediate".
+    held_out : int
+        Held-out data sets, two maps each.
+    measure_every, save_every : int
+        Steps between measurements, and between checkpoints.
+    observer : TrainingObserver
+        Told everything.
+    """
+
+    structures: Path
+    output: Path
+    preset: Preset
+    pairs: str = "posed"
+    device: str = "auto"
+    steps: int | None = None
+    minutes: float | None = None
+    seed: int = 0
+    finest: float | None = None
+    intermediates: int = 100
+    held_out: int = 24
+    measure_every: int = 400
+    save_every: int = 100
+    observer: TrainingObserver = field(default_factory=TrainingObserver)
+
+    def __post_init__(self) -> None:
+        if self.pairs not in PAIR_KINDS:
+            raise InputError(f"unknown pairs {self.pairs!r}, {nearest(self.pairs, PAIR_KINDS)}")
+        if self.steps is not None and self.minutes is not None:
+            raise InputError("steps and minutes are both given, expected one of them")
+        if (self.steps is not None and self.steps < 1) or (self.minutes is not None and not self.minutes > 0):
+            raise InputError(f"steps {self.steps}, minutes {self.minutes}: expected a positive number")
+        nyquist = 2 * self.preset.pixel_size
+        if self.finest is not None and not nyquist <= self.finest <= self.preset.box * self.preset.pixel_size / 4:
+            raise InputError(
+                f"the finest feature is {self.finest:g} Å, expected one from {nyquist:g} Å, the Nyquist frequency of the "
+                "preset, to a quarter of its box"
+            )
+        self.place = torch.device(resolve_device(self.device))
+
+    def run(self, resume: bool = False) -> dict[str, Any]:
+        """Train, and write the folder.
+
+        Parameters
+        ----------
+        resume : bool
+            Go on from the folder's checkpoint, where there is one.
+
+        Returns
+        -------
+        dict
+            Held-out figures and facts, as in ``summary.json``.
+        """
+        train, valid = (Corpus.read(self.structures, split) for split in ("train", "valid"))
+        makers = self._makers(train, "train")
+        preset = self.preset
+        stream = PairStream(makers, [1] * len(makers), preset.batch, self.seed)
+        checkpoint = self.output / CHECKPOINT
+        going_on = resume and checkpoint.is_file()
+        steps = _steps_of(checkpoint) if going_on and self.steps is None else self._steps(stream)
+        plan = TrainingPlan(steps, preset.rate, seed=self.seed)
+        trainer = Trainer(preset.network(self.seed), stream, plan, self.place)
+        facts = self._facts(train, makers)
+        if going_on:
+            trainer.restore(checkpoint, facts)
+        self.observer.prepared({**facts, "steps": steps, "step": trainer.step, "device": str(self.place)})
+        held = self._held_out(valid)
+        log = TrainingLog(self.output, trainer.step)
+        self.observer.stage("training", steps - trainer.step)
+        trainer.run(callback=lambda told: self._after_step(trainer, held, log, facts, told))
+        return self._finish(trainer, held, facts)
+
+    # --- its parts -------------------------------------------------------------------------------------------------
+
+    def _truth(self, corpus: Corpus, device: torch.device) -> TruthMaker:
+        return TruthMaker(corpus, self.preset.box, self.preset.pixel_size, device)
+
+    def _makers(self, corpus: Corpus, split: str) -> list[PairMaker]:
+        """Who makes the pairs of a split; refinements that are not there yet are run first."""
+        truth, found = self._truth(corpus, self.place), []
+        for kind in _MIX[self.pairs]:
+            if kind == "intermediate":
+                found.append(self._intermediates(corpus, split))
+            else:
+                found.append({"gaussian": GaussianPairs, "posed": PosedPairs}[kind](truth))
+        return [self._coarsened(each) for each in found]
+
+    def _coarsened(self, maker: PairMaker) -> PairMaker:
+        return maker if self.finest is None else CoarsePairs(maker, self.finest)
+
+    def _intermediates(self, corpus: Corpus, split: str) -> IntermediatePairs:
+        folder, preset = self.output / "intermediates" / split, self.preset
+        count = self.intermediates if split == "train" else max(2, self.intermediates // 8)
+        maker = IntermediateMaker(self._truth(corpus, torch.device("cpu")), folder, seed=self.seed, device=str(self.place))
+        self.observer.stage(f"refinements to learn from, {split}", count)
+        for run in range(count):
+            maker.make(run)
+            self.observer.advance(1)
+        return IntermediatePairs(folder, preset.box, preset.pixel_size)
+
+    def _held_out(self, corpus: Corpus) -> HeldOut:
+        """Held-out maps of the kind that refinements leave, whatever was learned from."""
+        if self.pairs == "intermediate":
+            maker: PairMaker = self._intermediates(corpus, "valid")
+        else:
+            maker = PosedPairs(self._truth(corpus, torch.device("cpu")))
+        self.observer.stage("held-out maps", self.held_out)
+        return HeldOut(held_out_pairs([self._coarsened(maker)], self.held_out, callback=self.observer.advance))
+
+    def _steps(self, stream: PairStream) -> int:
+        """Number of steps: as given, or what fills the minutes at the rate of a network that is thrown away."""
+        if self.minutes is None:
+            return self.preset.steps if self.steps is None else self.steps
+        trial = Trainer(self.preset.network(self.seed), stream, TrainingPlan(_TIMED_STEPS), self.place)
+        times: list[float] = []
+        self.observer.stage("timing", _TIMED_STEPS)
+
+        def timed(told: dict[str, float]) -> None:
+            times.append(told["seconds"])
+            self.observer.advance(1)
+
+        trial.run(callback=timed)
+        typical = sorted(times[_TIMED_STEPS // 3 :])
+        return max(_TIMED_STEPS, int(60 * self.minutes / typical[len(typical) // 2]))
+
+    def _facts(self, corpus: Corpus, makers: Sequence[PairMaker]) -> dict[str, Any]:
+        """What tells this training from another, and what the model card says of it."""
+        fitting = self._truth(corpus, torch.device("cpu")).corpus
+        facts = {
+            **self.preset.described(),
+            "pairs": self.pairs,
+            "structures": len(fitting),
+            "left_out": len(fitting.left_out),
+            "corpus": fitting.fingerprint,
+            "seed": self.seed,
+            "finest": self.finest,
+            "reconstructor": RECONSTRUCTOR,
+            "target": "W times the truth (eq. 19), W the half-map FSC, zero from where it is below 0.05",
+            "version": __version__,
+        }
+        if self.pairs == "intermediate":
+            facts["refinements"] = self.intermediates
+        return facts
+
+    def _after_step(
+        self, trainer: Trainer, held: HeldOut, log: TrainingLog, facts: dict[str, Any], told: dict[str, float]
+    ) -> None:
+        row = dict(told)
+        is_last = trainer.step == trainer.plan.steps
+        if trainer.step % self.measure_every == 0 or is_last:
+            row |= self._measured(trainer, held)
+        log.write(row)
+        self.observer.measured(row)
+        if trainer.step % self.save_every == 0 or is_last:
+            log.flush()
+            trainer.save(self.output / CHECKPOINT, facts)
+
+    def _measured(self, trainer: Trainer, held: HeldOut) -> dict[str, float]:
+        network = trainer.averaged().to(self.place)
+        return held.summary(held.measure(lambda x, w: apply_denoising(network, x, w), self.place))
+
+    def _finish(self, trainer: Trainer, held: HeldOut, facts: dict[str, Any]) -> dict[str, Any]:
+        """Write the weights with their card, and the summary."""
+        figures, pixel_size = self._measured(trainer, held), self.preset.pixel_size
+        card = {**facts, "steps": trainer.step, "held_out": {**figures, "maps": len(held.pairs)}, "licence": "BSD-3-Clause"}
+        write_network(self.output / WEIGHTS, trainer.averaged(), (pixel_size, pixel_size), card)
+        with atomic_path(self.output / SUMMARY) as temporary:
+            temporary.write_text(json.dumps(card, indent=1, allow_nan=False), encoding="utf-8")
+        return card
+
+
+def _steps_of(checkpoint: Path) -> int:
+    """Steps of the plan that a checkpoint belongs to."""
+    _, metadata = read_weights(checkpoint)
+    try:
+        return int(metadata["plan"]["steps"])
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{checkpoint}: is no checkpoint of a training") from None
