@@ -18,6 +18,7 @@ from cryoinv.cli.reconstruct import reconstruct
 from cryoinv.cli.refine import refine
 from cryoinv.cli.reporting import DEBUG_VARIABLE, ReportingGroup
 from cryoinv.cli.simulate import simulate
+from cryoinv.cli.train import train
 
 __all__ = ["app", "run"]
 
@@ -54,7 +55,7 @@ def main(
         os.environ[DEBUG_VARIABLE] = "1"
 
 
-for command in (simulate, refine, compare, reconstruct, evaluate, fsc, demo):
+for command in (simulate, refine, compare, reconstruct, evaluate, fsc, train, demo):
     app.command()(command)
 
 

@@ -33,9 +33,16 @@ class _Rate(rich.progress.ProgressColumn):
 
 
 class Progress:
-    """Bars on a terminal; elsewhere a line a minute. To be used as a context."""
+    """Bars on a terminal; elsewhere a line a minute. To be used as a context.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    unit : str
+        What is counted.
+    """
+
+    def __init__(self, unit: str = "particles") -> None:
+        self._unit = unit
         console = Console(stderr=True)
         self._bars = rich.progress.Progress(
             "{task.description}",
@@ -75,7 +82,7 @@ class Progress:
         if self._bars.disable and now - self._spoken > _HEARTBEAT and self._done < self._total:
             self._spoken = now
             left = (now - self._started) * (self._total - self._done) / self._done
-            say(f"{self._name}: {self._done}/{self._total} particles, {self.rate:.3g}/s, {left:.0f} s left")
+            say(f"{self._name}: {self._done}/{self._total} {self._unit}, {self.rate:.3g}/s, {left:.0f} s left")
 
     def end(self) -> None:
         """Take the bar away."""
