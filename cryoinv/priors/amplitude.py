@@ -74,8 +74,8 @@ class Amplitude(Described):
         r"""Whether the denoised map is damped by :math:`\tau^{-2}/(K+\tau^{-2})`, as eq. 17 has it."""
         return self.kind != "mix"
 
-    def gains(self, fsc: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Gains a and b of every shell, shapes (n//2+1,), in double precision."""
+    def gains(self, fsc: torch.Tensor, resolution: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gains a and b of every shell, shapes (n//2+1,), in double precision; these do not go by the resolution."""
         # The zeroth shell is one coefficient, whose FSC is noise.
         fsc = torch.cat([fsc[1:2], fsc[1:]]).double().clamp(0, 1)
         if self.kind == "plain":

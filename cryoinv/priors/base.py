@@ -53,6 +53,10 @@ class Prior(Described):
         r"""Return the functional :math:`-\log P` on ``statistics.space`` for one half and iteration."""
         raise NotImplementedError
 
+    def for_output(self) -> Prior:
+        """Return the prior of the map that is reported, where that is not the one that is aligned to; else itself."""
+        return self
+
     def offers(self) -> list[str]:
         """Names of what the prior offers."""
         known = ("value", "gradient", "proximal", "precision", "correction")

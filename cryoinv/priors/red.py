@@ -106,7 +106,7 @@ class RED(Prior):
             weight = weight * checked_confidence(context.trust, context, "the inflation guard")
         damping = self.gaussian.bind(statistics, context).precision
         assert damping is not None
-        on_map, on_denoised = self.amplitude.gains(context.fsc)
+        on_map, on_denoised = self.amplitude.gains(context.fsc, context.resolution)
         scale = damping if self.amplitude.is_damped else statistics.curvature() + damping
         return BoundRED(
             SpectralDenoiser(self.denoiser, statistics, context),

@@ -166,7 +166,7 @@ class Refinement:
         self.estimator = MapEstimator(GaussianPrior() if prior is None else prior, m_step)
         if output_prior is None and output_m_step is not None:
             raise InputError(f"an output M-step, {output_m_step!r}, goes with an output prior, found none")
-        self.output = self.estimator if output_prior is None else MapEstimator(output_prior, output_m_step)
+        self.output = self.estimator.for_output() if output_prior is None else MapEstimator(output_prior, output_m_step)
         self.solver = EM() if solver is None else solver
         self.solver.check(self.estimator.prior)
         self.settings = RefinementSettings() if settings is None else settings

@@ -62,6 +62,11 @@ class MapEstimator:
             x = self.m_step(statistics, bound, previous=start)
             return self._volume(statistics, bound, checked_volume(x, statistics.data, self.m_step))
 
+    def for_output(self) -> MapEstimator:
+        """Return the estimator of the map that is reported: this one, unless the prior has another for that."""
+        prior = self.prior.for_output()
+        return self if prior is self.prior else MapEstimator(prior, self.m_step)
+
     def finished(
         self, statistics: SufficientStatistics, context: PriorContext, x: torch.Tensor
     ) -> torch.Tensor:

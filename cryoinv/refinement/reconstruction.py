@@ -113,7 +113,7 @@ def reconstruct(
     ----------
     D. Kimanius et al. (2020), eqs. 9, 11.
     """
-    estimator = None if prior is None else MapEstimator(prior, m_step)
+    estimator = None if prior is None else MapEstimator(prior, m_step).for_output()
     box = particles.n * particles.pixel_size
     if particle_diameter is not None and not 0 < particle_diameter <= box:
         raise InputError(f"particle_diameter is {particle_diameter:g} Å, expected one inside the box of {box:g} Å")

@@ -7,7 +7,7 @@ a = 1, b = 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,16 +49,17 @@ class Calibration:
         # <M,M>, <M,f>, <f,f>, <M,t>, <f,t>, <t,t> and the number of shells, by resolution and FSC.
         self._sums = torch.zeros(len(RESOLUTION_ENDS), len(FSC_ENDS), 7, dtype=torch.float64)
 
-    def add(self, pairs: Pairs, radii: Iterable[float]) -> None:
-        """Take maps whose particles have these radii in Å.
+    def add(self, pairs: Pairs) -> None:
+        """Take maps with their truth.
 
         Every shell counts alike: it is divided by the truth's power in it. Shells that hold no truth say nothing.
         """
         found = self.denoise(pairs.noisy, pairs.transfer)
-        for i, radius in enumerate(radii):
-            context = context_of(pairs, i, radius)
-            mapped = gaussian_map(pairs.noisy[i], context.fsc, radius / pairs.pixel_size)
-            row = int(torch.bucketize(context.resolution, torch.tensor(RESOLUTION_ENDS)).clamp(max=len(RESOLUTION_ENDS) - 1))
+        ends = torch.tensor(RESOLUTION_ENDS, dtype=torch.float64)
+        for i in range(len(pairs)):
+            context = context_of(pairs, i)
+            mapped = gaussian_map(pairs.noisy[i], context.fsc, pairs.radii[i] / pairs.pixel_size)
+            row = int(torch.bucketize(context.resolution, ends).clamp(max=len(ends) - 1))
             self._add_map(row, context.fsc, mapped, found[i], pairs.truth[i])
 
     def _add_map(

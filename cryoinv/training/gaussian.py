@@ -67,8 +67,9 @@ class GaussianPairs:
             white = torch.randn(volume.shape, generator=generator, device=volume.device)
             halves.append(volume + filtered((level * colour).sqrt().to(volume), white * modulation))
         fsc = fourier_shell_correlation(*halves)
-        truth, names = volume.expand(2, -1, -1, -1), [structure.name] * 2
-        return windowed(Pairs(torch.stack(halves), truth, fsc.expand(2, -1), pixel_size, names), rng)
+        truth, names, radii = volume.expand(2, -1, -1, -1), [structure.name] * 2, [structure.radius] * 2
+        pairs = Pairs(torch.stack(halves), truth, fsc.expand(2, -1), pixel_size, names, radii)
+        return windowed(pairs, rng)
 
     def _modulation(self, volume: torch.Tensor, solvent: float) -> torch.Tensor:
         """From 1 in the particle to `solvent` outside, its mean square 1."""

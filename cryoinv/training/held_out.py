@@ -45,14 +45,12 @@ class HeldOut:
     ----------
     pairs : Pairs
         Maps with their truth; they stay on the CPU.
-    radii : sequence of float, optional
-        Of each particle's sphere in Å; four tenths of the box by default.
     """
 
-    def __init__(self, pairs: Pairs, radii: list[float] | None = None):
+    def __init__(self, pairs: Pairs):
         self.pairs = pairs
         self.target = pairs.target
-        self.contexts = [context_of(pairs, i, None if radii is None else radii[i]) for i in range(len(pairs))]
+        self.contexts = [context_of(pairs, i) for i in range(len(pairs))]
         smooth = _wiener(pairs)
         masks = torch.stack([solvent_mask(x, c) for x, c in zip(pairs.noisy, self.contexts, strict=True)])
         self.wiener, self.masked_wiener = self.measure_maps(smooth), self.measure_maps(masks * smooth)
@@ -84,12 +82,11 @@ class HeldOut:
         return figures
 
 
-def context_of(pairs: Pairs, index: int, radius: float | None = None) -> PriorContext:
+def context_of(pairs: Pairs, index: int) -> PriorContext:
     """What is known of one map of a set of pairs beside itself."""
     n, fsc = pairs.n, pairs.fsc[index].double().cpu()
     resolution = resolution_at(fsc, 0.143, n, pairs.pixel_size).angstrom
-    radius = 0.4 * n * pairs.pixel_size if radius is None else radius
-    return PriorContext(n, pairs.pixel_size, fsc, torch.ones_like(fsc), resolution, radius)
+    return PriorContext(n, pairs.pixel_size, fsc, torch.ones_like(fsc), resolution, pairs.radii[index])
 
 
 def _wiener(pairs: Pairs) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from cryoinv.refinement.gold_standard import HalfMaps
 from cryoinv.simulation.particles import simulate_particles
 from cryoinv.spaces import cube_rotations, rotate_by_cube
 
+from .corpus import Structure
 from .pairs import Pairs
 from .truth import TruthMaker
 
@@ -92,11 +94,11 @@ class IntermediateMaker:
         except CryoinvError:
             return None
         kept.add(result.half_maps, result.fsc)
-        self._write(path, kept, particles.volume, structure.name, count, snr)
+        self._write(path, kept, particles.volume, structure, {"particles": count, "snr": snr})
         return path
 
     def _write(
-        self, path: Path, kept: _Kept, truth: np.ndarray, name: str, particles: int, snr: float
+        self, path: Path, kept: _Kept, truth: np.ndarray, structure: Structure, facts: dict[str, float]
     ) -> None:
         scale = float(np.std(truth))
         tensors = {
@@ -104,11 +106,9 @@ class IntermediateMaker:
             "truth": (torch.from_numpy(truth) / scale).half(),
             "fsc": torch.stack(kept.fsc).float(),
         }
-        metadata = {
-            "kind": _KIND, "structure": name, "particles": particles, "snr": snr, "pixel_size": self.truth.pixel_size
-        }
+        facts |= {"pixel_size": self.truth.pixel_size, "radius": structure.radius}
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_weights(path, tensors, metadata)
+        write_weights(path, tensors, {"kind": _KIND, "structure": structure.name, **facts})
 
 
 @dataclass
@@ -151,7 +151,8 @@ class IntermediatePairs:
     kind = "intermediate"
 
     def __init__(self, folder: str | Path, n: int, pixel_size: float, names: set[str] | None = None):
-        self.pixel_size, self.runs, self.lost = pixel_size, [], 0
+        self.pixel_size, self.lost = pixel_size, 0
+        self.runs: list[tuple[dict[str, Any], dict[str, torch.Tensor]]] = []
         paths = sorted(Path(folder).glob("run-*.safetensors"))
         if not paths:
             raise InputError(f"{folder}: holds no intermediate maps (run-*.safetensors)")
@@ -167,7 +168,7 @@ class IntermediatePairs:
             if _resemblance(tensors) < _LOST:
                 self.lost += 1
                 continue
-            self.runs.append((metadata["structure"], tensors))
+            self.runs.append((metadata, tensors))
         if not self.runs:
             raise InputError(f"{folder}: none of {len(paths)} refinements can be used, {self.lost} of them went astray")
 
@@ -176,19 +177,23 @@ class IntermediatePairs:
 
     def __call__(self, rng: np.random.Generator) -> Pairs:
         """Both halves of one iteration."""
-        name, tensors = self.runs[int(rng.integers(len(self.runs)))]
-        return self.pair(name, tensors, int(rng.integers(len(tensors["halves"]))), rng)
+        run = int(rng.integers(len(self)))
+        return self.pair(run, int(rng.integers(self.iterations(run))), rng)
 
-    def pair(
-        self, name: str, tensors: dict[str, torch.Tensor], iteration: int, rng: np.random.Generator | None
-    ) -> Pairs:
+    def iterations(self, run: int) -> int:
+        """Number of iterations that a run has, its last pass among them."""
+        return len(self.runs[run][1]["halves"])
+
+    def pair(self, run: int, iteration: int, rng: np.random.Generator | None = None) -> Pairs:
         """Half-maps of an iteration; turned and in a random grey scale where there are random numbers."""
+        metadata, tensors = self.runs[run]
         rotation = cube_rotations()[0 if rng is None else int(rng.integers(24))]
         scale = 1.0 if rng is None else float(np.exp(rng.uniform(-1, 1)))
         halves = torch.stack([rotate_by_cube(half, rotation) for half in tensors["halves"][iteration].float()])
         truth = rotate_by_cube(tensors["truth"].float(), rotation)
         fsc = tensors["fsc"][iteration].double().expand(2, -1)
-        return Pairs(scale * halves, scale * truth.expand(2, -1, -1, -1), fsc, self.pixel_size, [name] * 2)
+        names, radii = [metadata["structure"]] * 2, [float(metadata["radius"])] * 2
+        return Pairs(scale * halves, scale * truth.expand(2, -1, -1, -1), fsc, self.pixel_size, names, radii)
 
 
 def _resemblance(tensors: dict[str, torch.Tensor]) -> float:

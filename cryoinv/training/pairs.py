@@ -32,6 +32,8 @@ class Pairs:
         Å.
     names : list of str
         What each is a map of.
+    radii : list of float
+        Å from each particle's centre of mass to its farthest atom.
     """
 
     noisy: torch.Tensor
@@ -39,6 +41,7 @@ class Pairs:
     fsc: torch.Tensor
     pixel_size: float
     names: list[str]
+    radii: list[float]
 
     def __len__(self) -> int:
         return len(self.noisy)
@@ -60,9 +63,7 @@ class Pairs:
 
     def to(self, device: torch.device) -> Pairs:
         """Return the same pairs on another device."""
-        return Pairs(
-            self.noisy.to(device), self.truth.to(device), self.fsc.to(device), self.pixel_size, list(self.names)
-        )
+        return replace(self, noisy=self.noisy.to(device), truth=self.truth.to(device), fsc=self.fsc.to(device))
 
 
 def stacked(parts: list[Pairs]) -> Pairs:
@@ -73,6 +74,7 @@ def stacked(parts: list[Pairs]) -> Pairs:
         torch.cat([each.fsc for each in parts]),
         parts[0].pixel_size,
         [name for each in parts for name in each.names],
+        [radius for each in parts for radius in each.radii],
     )
 
 

@@ -64,8 +64,9 @@ class PosedPairs:
         prepared = self._scheme.prepare(volume)
         halves = [self._half(prepared, count, errors, sigma, rng) for _ in range(2)]
         fsc = fourier_shell_correlation(*halves)
-        truth, names = volume.expand(2, -1, -1, -1), [structure.name] * 2
-        return windowed(Pairs(torch.stack(halves), truth, fsc.expand(2, -1), self.truth.pixel_size, names), rng)
+        truth, names, radii = volume.expand(2, -1, -1, -1), [structure.name] * 2, [structure.radius] * 2
+        pairs = Pairs(torch.stack(halves), truth, fsc.expand(2, -1), self.truth.pixel_size, names, radii)
+        return windowed(pairs, rng)
 
     def _noise(self, volume: torch.Tensor, count: int, resolution: float) -> float:
         """Standard deviation of an image coefficient's noise: a voxel of shell r is seen by count/(2r) images."""

@@ -1,0 +1,107 @@
+"""The default learned prior: the network's map where held-out maps say that it is right, the Gaussian one elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from cryoinv.denoisers import Denoiser, NetworkDenoiser, load_denoiser
+from cryoinv.errors import InputError
+from cryoinv.specs import nearest
+
+from .amplitude import Amplitude
+from .calibrated import CalibratedAmplitude
+from .red import RED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+__all__ = ["LearnedPrior"]
+
+_ROLES = ("reference", "output")
+
+
+class LearnedPrior(RED):
+    r"""Learned prior of two roles: :math:`f/\max(W, 0.2)` is aligned to, :math:`a\,x_{MAP} + b\,f` is reported.
+
+    With :math:`x_{MAP} = B/(K+\tau^{-2})`, f the network's map of B/K and W the half-map FSC. The network was trained
+    towards W times the truth; divided by W its map is the best guess at the truth itself, which is what E-steps want.
+    What is reported is the mix that comes closest to the truth on held-out maps, by the FSC of the shell and the
+    resolution of the map. The numbers a and b come with the weights; where few maps spoke they are near those of the
+    Gaussian MAP estimate, 1 and 0.
+
+    The inflation guard may bring both back to :math:`x_{MAP}`, shell by shell, as :math:`(1-\lambda)x_{MAP} + \lambda x`.
+
+    Parameters
+    ----------
+    denoiser : Denoiser, optional
+        Network with a calibration; by default the one that comes with the package.
+    weight : float
+        λ before the guard lowers it.
+    floor : float
+        Lowest W that the reference is divided by.
+    tau2_fudge : float
+        Factor on :math:`\tau^2`, as in `GaussianPrior`.
+    guard : bool
+        Whether the inflation guard may lower λ, see `trust_factor`.
+    role : {"reference", "output"}
+        Which of the two it is; a refinement takes the first and asks it for the second.
+
+    Raises
+    ------
+    InputError
+        If the denoiser has no calibration, or an option is out of range.
+
+    References
+    ----------
+    D. Kimanius et al. (2020), sections 2.3, 4.3 and 5.
+
+    Examples
+    --------
+    >>> prior = LearnedPrior()
+    >>> prior.offers(), prior.for_output()
+    (['gradient', 'correction'], LearnedPrior(role='output'))
+    """
+
+    name = "learned"
+
+    def __init__(
+        self,
+        denoiser: Denoiser | None = None,
+        weight: float = 1.0,
+        floor: float = 0.2,
+        tau2_fudge: float = 1.0,
+        guard: bool = True,
+        role: str = "reference",
+    ):
+        if role not in _ROLES:
+            raise InputError(f"role is {role!r}, {nearest(str(role), _ROLES)}")
+        denoiser = load_denoiser() if denoiser is None else denoiser
+        super().__init__(denoiser, weight, tau2_fudge=tau2_fudge, guard=guard)
+        self.amplitude = (
+            CalibratedAmplitude(_calibration_of(denoiser)) if role == "output" else _Undamped("undamped", floor)
+        )
+
+    def for_output(self) -> LearnedPrior:
+        """Return the same prior in the role of what is reported."""
+        return type(self)(**{**self.made_with, "role": "output"})
+
+
+class _Undamped(Amplitude):
+    """The undamped map itself, a = 0 and b = 1/max(FSC, floor), in place of the data."""
+
+    is_damped = False
+
+    def gains(self, fsc: torch.Tensor, resolution: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gains of every shell."""
+        nothing, gain = super().gains(fsc)
+        return 0 * nothing, gain
+
+
+def _calibration_of(denoiser: Denoiser) -> Mapping[str, Any]:
+    calibration = denoiser.calibration if isinstance(denoiser, NetworkDenoiser) else None
+    if calibration is None:
+        raise InputError(f"{denoiser!r} has no calibration, which the learned prior goes by: expected a trained network")
+    return calibration
