@@ -11,6 +11,7 @@ import typer
 from cryoinv import __version__
 from cryoinv.cli.compare import compare
 from cryoinv.cli.demo import demo
+from cryoinv.cli.denoise import denoise
 from cryoinv.cli.evaluate import evaluate
 from cryoinv.cli.fsc import fsc
 from cryoinv.cli.ranks import silence_all_but_the_first
@@ -54,7 +55,7 @@ def main(
         os.environ[DEBUG_VARIABLE] = "1"
 
 
-for command in (simulate, refine, compare, reconstruct, evaluate, fsc, demo):
+for command in (simulate, refine, compare, reconstruct, denoise, evaluate, fsc, demo):
     app.command()(command)
 
 
