@@ -48,10 +48,10 @@ def test_damaged_files(case, cryoinv, dataset, refined, copy, tmp_path):
     out = tmp_path / "out"
     truth = ["--truth", copy / "truth.mrc", "--truth-poses", copy / "truth.star"]
     refine = ["refine", copy / "particles.star", "--reference", copy / "reference.mrc", "--output", out, *REFINE]
+    denoise = ["denoise", copy / "truth.mrc", "--resolution", 30, "--denoiser", "wiener"]
     line = {
         "fsc": ["fsc", copy / "truth.mrc", dataset / "truth.mrc", "--csv", out / "c.csv"],
-        "denoise": ["denoise", copy / "truth.mrc", "--resolution", 30, "--denoiser", "wiener", "--output", out / "m.mrc",
-                    "--overwrite"],
+        "denoise": [*denoise, "--output", out / "m.mrc", "--overwrite"],
         "reconstruct": ["reconstruct", copy / "truth.star", "--output", out / "m.mrc", "--overwrite"],
         "refine": [*refine, "--max-iterations", 1, "--overwrite"],
         "evaluate": ["evaluate", refined, *truth],
