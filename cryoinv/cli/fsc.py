@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryoinv.cli.maps import read_two_maps
 from cryoinv.cli.options import Json
 from cryoinv.cli.ranks import only_alone
 from cryoinv.errors import InputError
@@ -57,17 +58,10 @@ def _masked_maps(
     first: Path, second: Path, mask: Path | None
 ) -> tuple[np.ndarray, np.ndarray, int, float]:
     """Two maps on one grid, under the mask, with box size and pixel size."""
-    from cryoinv.io import read_array, read_volume, same_pixel_size
+    from cryoinv.io import read_array, same_pixel_size
     from cryoinv.io.checks import check_varies, check_volume
 
-    a, pixel_size = read_volume(first)
-    b, other_pixel_size = read_volume(second)
-    check_varies(a, str(first))
-    check_varies(b, str(second))
-    if a.shape != b.shape:
-        raise InputError(f"{second}: has {len(b)} voxels a side, but {first} has {len(a)}")
-    if not same_pixel_size(pixel_size, other_pixel_size):
-        raise InputError(f"{second}: the pixel size is {other_pixel_size:.4g} Å, but {pixel_size:.4g} Å in {first}")
+    a, b, pixel_size = read_two_maps(first, second)
     if mask is None:
         return a, b, len(a), pixel_size
     weights, mask_pixel_size = read_array(mask)

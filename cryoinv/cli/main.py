@@ -11,6 +11,7 @@ import typer
 from cryoinv import __version__
 from cryoinv.cli.compare import compare
 from cryoinv.cli.demo import demo
+from cryoinv.cli.denoise import denoise
 from cryoinv.cli.evaluate import evaluate
 from cryoinv.cli.fsc import fsc
 from cryoinv.cli.ranks import silence_all_but_the_first
@@ -55,7 +56,7 @@ def main(
         os.environ[DEBUG_VARIABLE] = "1"
 
 
-for command in (simulate, refine, compare, reconstruct, evaluate, fsc, train, demo):
+for command in (simulate, refine, compare, reconstruct, train, denoise, evaluate, fsc, demo):
     app.command()(command)
 
 

@@ -7,13 +7,11 @@ from typing import Annotated
 
 import typer
 
+from cryoinv.cli.maps import map_ending, refuse_existing
 from cryoinv.cli.method import SPEC, DenoiserSpec, MStepSpec, method_from
 from cryoinv.cli.options import AllowDuplicates, Device, NoCtf, Padding, Seed, Symmetry, Threads, set_threads
 from cryoinv.cli.ranks import only_alone
 from cryoinv.errors import InputError
-from cryoinv.files import is_folder
-
-_ENDINGS = (".mrc", ".map", ".mrc.gz", ".map.gz")
 
 
 def reconstruct(
@@ -101,12 +99,8 @@ def reconstruct(
 
 def _outputs(output: Path, half_maps: bool, overwrite: bool) -> list[Path]:
     """Files to be written, the map first."""
-    ending = next((end for end in _ENDINGS if output.name.endswith(end)), None)
-    if is_folder(output) or ending is None:
-        raise InputError(f"{output}: the output must be a map's name, ending in .mrc or .map (or these and .gz)")
+    ending = map_ending(output)
     stem = output.name.removesuffix(ending)
     halves = [output.with_name(f"{stem}_half{half}{ending}") for half in (1, 2)] if half_maps else []
-    existing = [str(path) for path in (output, *halves) if is_folder(path) is not None]
-    if existing and not overwrite:
-        raise InputError(f"{', '.join(existing)}: there already; use --overwrite to replace")
+    refuse_existing([output, *halves], overwrite)
     return [output, *halves]

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from cryoinv.geometry import exp_rotation, random_rotations
+from cryoinv.geometry import PointGroup, Poses, exp_rotation, random_rotations
+from cryoinv.likelihood import SufficientStatistics
+from cryoinv.likelihood.accumulator import SliceAccumulator
+from cryoinv.likelihood.statistics import PosteriorSummary
 from cryoinv.metrics import fourier_shell_correlation
 from cryoinv.operators.interpolation import TrilinearInterpolation
 from cryoinv.operators.pixels import FourierDisc
 from cryoinv.operators.shift import shift_at_pixels
-from cryoinv.spaces.spectrum import centred_rfft, radial_expand, radial_mean
+from cryoinv.spaces.spectrum import centred_rfft, radial_mean
 
 from .corpus import Structure
 from .pairs import Pairs, windowed
@@ -20,7 +23,7 @@ from .truth import TruthMaker
 
 __all__ = ["PosedPairs"]
 
-_FLOOR = 1e-3  # of K, as statistics have it
+_NOBODY = PosteriorSummary(np.arange(0), Poses(np.zeros((0, 3, 3)), np.zeros((0, 2))), *[np.zeros(0)] * 4)
 
 
 @dataclass
@@ -31,8 +34,8 @@ class PosedPairs:
 
     The noise is as strong as lets the FSC fall to 1/7 at a resolution d whose inverse is uniform, were the poses right.
     Orientations are off by up to 1.1 d at the radius of gyration, at most 20°, shifts by 0.03 to 0.22 d, and in some
-    data sets up to a quarter of the particles are nowhere near. Interpolation, padding and gridding are those of the
-    refinement: a network learns the errors of what made its maps.
+    data sets up to a quarter of the particles are nowhere near. The statistics are those of
+    the refinement, made by the same code: a network learns the errors of what made its maps.
 
     Parameters
     ----------
@@ -89,15 +92,13 @@ class PosedPairs:
         slices = slices * shift_at_pixels(pixels, self.truth.n, moved).to(slices.dtype)
         generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
         noise = torch.randn(slices.shape, generator=generator, dtype=slices.dtype, device=device)
-        sums = scheme.slice_sums(device)
-        weights = torch.ones(slices.shape, dtype=prepared.real.dtype, device=device) * self._disc.weights.to(prepared.real)
-        sums.add(torch.from_numpy(wrong).to(device), pixels, (slices + sigma * noise) * weights, weights)
-        inserted, lumped = sums.data(), sums.weight()
-        assert inserted is not None and lumped is not None
-        data, weight = scheme.data(inserted), scheme.weight(lumped)
-        lowest = _FLOOR * radial_expand(radial_mean(weight, scheme.box), scheme.box)
-        floored = torch.maximum(weight, lowest).clamp(min=torch.finfo(weight.dtype).tiny)
-        return scheme.to_volume(data / floored)
+        weights = self._disc.weights.to(prepared.real).expand(count, -1)
+        sums = SliceAccumulator(scheme, self._disc, PointGroup("C1"), 1)
+        nothing, one = torch.zeros_like(slices), torch.ones_like(weights[0], dtype=torch.float64)
+        sums.add_slices(0, wrong, nothing, (slices + sigma * noise) * weights, weights, one)
+        data, weight = sums.statistics_terms()
+        statistics = SufficientStatistics(scheme, data, weight, sums.residuals, _NOBODY, self.truth.pixel_size)
+        return statistics.to_volume(statistics.unregularised())
 
 
 @dataclass

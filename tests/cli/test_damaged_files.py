@@ -32,6 +32,7 @@ def check_answer(outcome, folder):
 
 CASES = {
     "fsc": ("truth.mrc", mutations.damage_header, 25),
+    "denoise": ("truth.mrc", mutations.damage_header, 15),
     "reconstruct-star": ("truth.star", mutations.damage_structure, 30),
     "reconstruct-stack": ("particles.mrcs", mutations.damage_header, 20),
     "refine-star": ("particles.star", mutations.damage_structure, 8),
@@ -47,8 +48,10 @@ def test_damaged_files(case, cryoinv, dataset, refined, copy, tmp_path):
     out = tmp_path / "out"
     truth = ["--truth", copy / "truth.mrc", "--truth-poses", copy / "truth.star"]
     refine = ["refine", copy / "particles.star", "--reference", copy / "reference.mrc", "--output", out, *REFINE]
+    denoise = ["denoise", copy / "truth.mrc", "--resolution", 30, "--denoiser", "wiener"]
     line = {
         "fsc": ["fsc", copy / "truth.mrc", dataset / "truth.mrc", "--csv", out / "c.csv"],
+        "denoise": [*denoise, "--output", out / "m.mrc", "--overwrite"],
         "reconstruct": ["reconstruct", copy / "truth.star", "--output", out / "m.mrc", "--overwrite"],
         "refine": [*refine, "--max-iterations", 1, "--overwrite"],
         "evaluate": ["evaluate", refined, *truth],

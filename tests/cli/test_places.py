@@ -50,11 +50,15 @@ def arguments(command, dataset, structure, folder):
             ["reconstruct", dataset / "truth.star", "--output", folder / "m.mrc", "--half-maps"],
             ("m.mrc", "m_half1.mrc", "m_half2.mrc"),
         ),
+        "denoise": (
+            ["denoise", truth, "--resolution", 30, "--denoiser", "wiener", "--output", folder / "m.mrc"],
+            ("m.mrc",),
+        ),
         "fsc": (["fsc", truth, truth, "--csv", folder / "c.csv", "--figure", folder / "c.png"], ("c.csv", "c.png")),
     }[command]
 
 
-COMMANDS = ["simulate", "refine", "reconstruct", "fsc"]
+COMMANDS = ["simulate", "refine", "reconstruct", "denoise", "fsc"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

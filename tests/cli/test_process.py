@@ -21,7 +21,7 @@ def test_help_needs_no_heavy_import():
 
 def test_help_names_every_command():
     done = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True)
-    for name in ("simulate", "refine", "compare", "reconstruct", "fsc", "evaluate", "demo"):
+    for name in ("simulate", "refine", "compare", "reconstruct", "denoise", "fsc", "evaluate", "demo"):
         assert name in done.stdout
 
 
