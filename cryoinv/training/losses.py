@@ -8,6 +8,7 @@ from cryoinv.spaces.spectrum import centred_rfft, radial_mean
 
 __all__ = ["denoising_loss", "relative_errors"]
 
+_SMOOTH = 1e-3  # a root has no slope at zero without
 _PRESENT = 1e-6  # of the largest shell's power: below it a shell holds nothing
 
 
@@ -39,9 +40,11 @@ def denoising_loss(
     r"""Mean over maps of half the relative L1 and half the relative L2 error, and a share of the error of every shell.
 
     .. math:: \tfrac12\frac{\|f-t\|_1}{\|t\|_1} + \tfrac12\frac{\|f-t\|_2}{\|t\|_2}
-              + \gamma\,\mathrm{mean}_{s:\,W_s>0} \frac{\sum_{k \in s}|F_k-T_k|^2}{\sum_{k \in s}|T_k|^2} .
+              + \gamma\,\mathrm{mean}_{s:\,W_s>0} \sqrt{\frac{\sum_{k \in s}|F_k-T_k|^2}{\sum_{k \in s}|T_k|^2}} .
 
-    The first two see hardly more than the lowest shells, which hold nearly all the power; the last sees all alike.
+    The first two see hardly more than the lowest shells, which hold nearly all the power; the last sees all alike. It
+    has the root because the error of a Wiener filter is :math:`(1-W)/W` of the target's power: without it shells that
+    are nearly noise would outweigh all others.
 
     Parameters
     ----------
@@ -61,6 +64,6 @@ def denoising_loss(
     power = radial_mean(centred_rfft(target).abs() ** 2, n)
     error = radial_mean(centred_rfft(found - target).abs() ** 2, n)
     counted = (transfer > 0) & (power > _PRESENT * power.amax(1, keepdim=True))
-    ratio = error / torch.where(counted, power, 1)
+    ratio = (error / torch.where(counted, power, 1) + _SMOOTH**2).sqrt()
     mean = (ratio * counted).sum(1) / counted.sum(1).clamp(min=1)
     return (0.5 * one + 0.5 * two + shells * mean).mean()
