@@ -1,5 +1,6 @@
 """From atomic structures to a trained denoiser: pairs of noisy and true maps, the training, what it is worth."""
 
+from .calibration import Calibration
 from .corpus import Corpus, Structure
 from .gaussian import GaussianPairs
 from .held_out import HeldOut, Measured
@@ -15,6 +16,7 @@ from .truth import TruthMaker
 
 __all__ = [
     "PRESETS",
+    "Calibration",
     "CoarsePairs",
     "Corpus",
     "GaussianPairs",

@@ -52,7 +52,8 @@ class Calibration:
     def add(self, pairs: Pairs) -> None:
         """Take maps with their truth.
 
-        Every shell counts alike: it is divided by the truth's power in it. Shells that hold no truth say nothing.
+        All are compared inside the particle's sphere, as refinements report them. Every shell counts alike: it is divided
+        by the truth's power in it. Shells that hold no truth say nothing.
         """
         found = self.denoise(pairs.noisy, pairs.transfer)
         ends = torch.tensor(RESOLUTION_ENDS, dtype=torch.float64)
@@ -60,7 +61,8 @@ class Calibration:
             context = context_of(pairs, i)
             mapped = gaussian_map(pairs.noisy[i], context.fsc, pairs.radii[i] / pairs.pixel_size)
             row = int(torch.bucketize(context.resolution, ends).clamp(max=len(ends) - 1))
-            self._add_map(row, context.fsc, mapped, found[i], pairs.truth[i])
+            sphere = soft_sphere(pairs.n, pairs.radii[i] / pairs.pixel_size, _EDGE)
+            self._add_map(row, context.fsc, *(sphere * each for each in (mapped, found[i], pairs.truth[i])))
 
     def _add_map(
         self, row: int, fsc: torch.Tensor, mapped: torch.Tensor, found: torch.Tensor, truth: torch.Tensor
