@@ -233,10 +233,10 @@ class Training:
         if trainer.step % self.measure_every == 0 or is_last:
             row |= self._measured(trainer, held)
         log.write(row)
-        self.observer.measured(row)
         if trainer.step % self.save_every == 0 or is_last:
             log.flush()
             trainer.save(self.output / CHECKPOINT, facts)
+        self.observer.measured(row)
 
     def _measured(self, trainer: Trainer, held: HeldOut) -> dict[str, float]:
         network = trainer.averaged().to(self.place)

@@ -1,0 +1,50 @@
+"""Denoisers that come with the package, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryoinv.errors import InputError
+from cryoinv.specs import nearest
+
+from .network import NetworkDenoiser
+
+__all__ = ["SHIPPED", "load_denoiser"]
+
+_DATA = Path(__file__).resolve().parent.parent / "data"
+SHIPPED: dict[str, str] = {"cryoinv-small": "denoiser_small.safetensors"}
+"""Files by name; `load_denoiser` reads them, and ``--denoiser NAME``."""
+
+_DEFAULT = "cryoinv-small"
+
+
+def load_denoiser(name: str = _DEFAULT) -> NetworkDenoiser:
+    """Read a network of the package by its name, or one of your own by the path of its file.
+
+    Parameters
+    ----------
+    name : str
+        One of `SHIPPED`, or a ``.safetensors`` file.
+
+    Returns
+    -------
+    NetworkDenoiser
+
+    Raises
+    ------
+    InputError
+        If there is none of that name, or the file does not suit, see `networks.read_network`.
+
+    Examples
+    --------
+    >>> load_denoiser("cryoinv-smal")
+    Traceback (most recent call last):
+    ...
+    cryoinv.errors.InputError: unknown denoiser 'cryoinv-smal', expected a file or one of: cryoinv-small; did you mean
+    'cryoinv-small'?
+    """
+    if name in SHIPPED:
+        return NetworkDenoiser(_DATA / SHIPPED[name])
+    if not name.endswith(".safetensors") and not Path(name).is_file():
+        raise InputError(f"unknown denoiser {name!r}, {nearest(name, SHIPPED).replace('expected', 'expected a file or', 1)}")
+    return NetworkDenoiser(name)
