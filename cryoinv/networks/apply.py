@@ -79,7 +79,7 @@ def network_inputs(volumes: torch.Tensor, transfer: torch.Tensor) -> tuple[torch
 
 
 def peak_scale(volumes: torch.Tensor) -> torch.Tensor:
-    r"""Grey scale of the particle in maps, :math:`s = \sqrt{\sum_r v_r^4 / \sum_r v_r^2}`, shape (batch, 1, 1, 1).
+    r"""Grey scale of the particle in maps, :math:`s = \sqrt{\sum_r v_r^4 / \sum_r v_r^2}`.
 
     Flat solvent adds to neither sum: s is that of the particle, however large the box.
 
@@ -87,6 +87,11 @@ def peak_scale(volumes: torch.Tensor) -> torch.Tensor:
     ----------
     volumes : torch.Tensor, shape (batch, n, n, n)
         v, low in noise.
+
+    Returns
+    -------
+    torch.Tensor, shape (batch, 1, 1, 1)
+        s; zero for a map of zeros.
 
     Examples
     --------

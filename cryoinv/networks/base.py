@@ -58,6 +58,11 @@ class DenoisingNetwork(Network):
 
     Its input and output are scaled by `apply_denoising`, for training and application alike.
 
+    Parameters
+    ----------
+    **sizes : int
+        As of `Network`.
+
     Attributes
     ----------
     unit : {"filtered", "noisy"}
