@@ -176,6 +176,6 @@ class _Tiled(torch.nn.Module):
         result = torch.zeros_like(maps[:, 0])
         overlap = 2 * self.margin + _RISE
         for place, weight in tiles(maps.shape[-1], self.tile, overlap, maps, self.margin, self.period):
-            part = (..., *place)
-            result[part] += weight * called(self.network, maps[part].contiguous())
+            z, y, x = place
+            result[:, z, y, x] += weight * called(self.network, maps[..., z, y, x].contiguous())
         return result
