@@ -32,6 +32,6 @@ __all__ = [
     "Wiener",
     "denoiser_from",
     "denoisers_from",
-    "wiener_transfer",
     "solvent_mask",
+    "wiener_transfer",
 ]

@@ -100,7 +100,18 @@ class Wiener(Denoiser):
 
 
 def wiener_transfer(fsc: torch.Tensor, cutoff: float = 0.05) -> torch.Tensor:
-    """Factors (..., n//2+1) of a `Wiener` filter of half-map FSCs (..., n//2+1).
+    """Factors of a `Wiener` filter.
+
+    Parameters
+    ----------
+    fsc : torch.Tensor, shape (..., n//2+1)
+        Half-map FSC, or several.
+    cutoff : float
+        As of `Wiener`.
+
+    Returns
+    -------
+    torch.Tensor, shape (..., n//2+1)
 
     Examples
     --------

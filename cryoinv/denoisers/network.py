@@ -9,6 +9,7 @@ import torch
 
 from cryoinv.errors import InputError, InputWarning
 from cryoinv.networks import Placement, apply_denoising, read_network
+from cryoinv.networks.apply import called
 from cryoinv.spaces import centred_irfft, centred_rfft, fourier_crop, fourier_pad, radial_expand
 
 from .base import Denoiser
@@ -19,7 +20,7 @@ from .tiles import tiles
 __all__ = ["NetworkDenoiser"]
 
 _TOLERANCE = 0.1  # by which a pixel may be smaller or larger than those trained with
-_LEAST_OVERLAP = 8
+_RISE = 8  # voxels over which one tile gives way to the next
 
 
 class NetworkDenoiser(Denoiser):
@@ -38,19 +39,21 @@ class NetworkDenoiser(Denoiser):
     Parameters
     ----------
     network : torch.nn.Module, str or path-like
-        Maps (1, 2, n, n, n) to (1, n, n, n), see `networks.DenoisingNetwork`; or a file of its weights, see
-        `networks.write_network`.
+        Maps (1, 2, n, n, n) to (1, n, n, n), see `networks.DenoisingNetwork`, of whose ``unit``, ``reach`` and
+        ``period`` any module may have its own; or a file of its weights, see `networks.write_network`.
     pixel_sizes : tuple of float, optional
         Smallest and largest pixel size in Å it was trained with; by default what the file says, or any.
     cutoff : float
         Of the Wiener filter.
     tile : int
-        Boxes wider than this go through the network in overlapping tiles of so many voxels, scaled as a whole.
+        Boxes wider than this go through the network in overlapping tiles of so many voxels, scaled as a whole. Where
+        the network reaches no further than a third of a tile, tiles give what the whole box would, to rounding.
 
     Raises
     ------
     InputError
-        If the file does not suit (`networks.read_network`), `cutoff` is not within [0, 1) or `tile` below 32.
+        If the file does not suit (`networks.read_network`), `cutoff` is not within [0, 1), `tile` is too small for
+        what the network halves, or the network returns another shape.
 
     Warns
     -----
@@ -78,12 +81,13 @@ class NetworkDenoiser(Denoiser):
         cutoff: float = 0.05,
         tile: int = 192,
     ):
-        self._wiener, self._told, self.tile = Wiener(cutoff), False, int(tile)
-        if self.tile < 32:
-            raise InputError(f"tiles of {tile} voxels for a network, expected at least 32")
+        self._wiener, self._told, self.tile = Wiener(cutoff), False, tile
         if not isinstance(network, torch.nn.Module):
             network, metadata = read_network(network, "denoiser")
             pixel_sizes = metadata["pixel_sizes"] if pixel_sizes is None else pixel_sizes
+        least = max(32, 3 * (getattr(network, "period", 1) + _RISE))
+        if isinstance(tile, bool) or not isinstance(tile, int) or tile < least:
+            raise InputError(f"tiles of {tile!r} voxels for {type(network).__name__}, expected at least {least}")
         self.pixel_sizes, self._network = pixel_sizes, Placement(network)
         # Runs are told apart by the weights, not by the name of a file.
         self.made_with["network"] = self._network.module
@@ -91,7 +95,7 @@ class NetworkDenoiser(Denoiser):
             self.made_with["pixel_sizes"] = pixel_sizes
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], cutoff: float = 0.05) -> NetworkDenoiser:
+    def from_file(cls, path: str | os.PathLike[str], cutoff: float = 0.05, tile: int = 192) -> NetworkDenoiser:
         """Denoiser of a file of weights, as `networks.write_network` writes them.
 
         Parameters
@@ -100,8 +104,10 @@ class NetworkDenoiser(Denoiser):
             A ``.safetensors`` file.
         cutoff : float
             Of the Wiener filter.
+        tile : int
+            Widest box that goes through the network whole.
         """
-        return cls(path, cutoff=cutoff)
+        return cls(path, cutoff=cutoff, tile=tile)
 
     def denoise(self, volume: torch.Tensor, context: PriorContext) -> torch.Tensor:
         """Apply the network to the map and its Wiener-filtered form."""
@@ -122,12 +128,12 @@ class NetworkDenoiser(Denoiser):
         if not self._told:
             self._told = True
             message = (
-                f"the denoiser was trained with pixels of {low:g} to {high:g} Å, the map has pixels of {pixel_size:g} Å: "
-                f"it is resampled to {n * pixel_size / box:.3g} Å"
+                f"the denoiser was trained with pixels of {low:g} to {high:g} Å, the map has pixels of "
+                f"{pixel_size:g} Å: it is resampled to {n * pixel_size / box:.3g} Å"
             )
             if box < n:
                 message += f", and the network changes nothing finer than {2 * n * pixel_size / box:.3g} Å"
-            warnings.warn(message, InputWarning, stacklevel=4)
+            warnings.warn(message, InputWarning, stacklevel=3)
         return box
 
     def _resampled(self, volume: torch.Tensor, transfer: torch.Tensor, box: int) -> torch.Tensor:
@@ -152,18 +158,24 @@ class NetworkDenoiser(Denoiser):
 
 
 class _Tiled(torch.nn.Module):
-    """A network applied to overlapping tiles of its input, which was scaled as a whole."""
+    """A network applied to overlapping tiles of its input, which was scaled as a whole.
+
+    What a tile's inner edges may have a say in is left out, if it leaves enough of the tile; tiles begin where the grid
+    can be halved as in the whole box.
+    """
 
     def __init__(self, network: torch.nn.Module, tile: int):
         super().__init__()
         self.network, self.tile = network, tile
         self.unit = getattr(network, "unit", "filtered")
+        self.period = getattr(network, "period", 1)
         reach = getattr(network, "reach", None)
-        # What is within reach of a tile's edge is of less weight the more the edge may say of it.
-        self.overlap = max(_LEAST_OVERLAP, tile // 3 if reach is None else min(reach, tile // 3))
+        self.margin = tile // 4 if reach is None or reach > tile // 3 else reach
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        result = maps.new_zeros(1, *maps.shape[2:])
-        for place, weight in tiles(maps.shape[-1], self.tile, self.overlap, maps):
-            result[(0, *place)] += weight * self.network(maps[(..., *place)].contiguous())[0]
+        result = torch.zeros_like(maps[:, 0])
+        overlap = 2 * self.margin + _RISE
+        for place, weight in tiles(maps.shape[-1], self.tile, overlap, maps, self.margin, self.period):
+            z, y, x = place
+            result[:, z, y, x] += weight * called(self.network, maps[..., z, y, x].contiguous())
         return result

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from cryoinv.errors import InputError
 from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, radial_expand
 
-
-__all__ = ["apply_denoising", "network_inputs", "peak_scale"]
+__all__ = ["apply_denoising", "called", "network_inputs", "peak_scale"]
 
 
 def apply_denoising(network: torch.nn.Module, volumes: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
@@ -30,6 +30,11 @@ def apply_denoising(network: torch.nn.Module, volumes: torch.Tensor, transfer: t
     torch.Tensor, shape (batch, n, n, n)
         Torch can differentiate it by the weights, and by x.
 
+    Raises
+    ------
+    InputError
+        If the network returns another shape.
+
     Examples
     --------
     >>> from cryoinv.networks import GatedUNet
@@ -38,15 +43,22 @@ def apply_denoising(network: torch.nn.Module, volumes: torch.Tensor, transfer: t
     """
     transfer = transfer.to(volumes.device, volumes.dtype)
     maps, scale, noise_scale = network_inputs(volumes, transfer)
-    found = network(maps)
+    found = called(network, maps)
     if getattr(network, "unit", "filtered") == "noisy":
         scale = scale * noise_scale
     return scale * filtered((transfer > 0).to(volumes.dtype), found)
 
 
-def network_inputs(
-    volumes: torch.Tensor, transfer: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def called(network: torch.nn.Module, maps: torch.Tensor) -> torch.Tensor:
+    """What the network makes of maps (batch, 2, n, n, n), if that is maps (batch, n, n, n)."""
+    found, expected = network(maps), (maps.shape[0], *maps.shape[2:])
+    if found.shape != expected:
+        name = type(network).__name__
+        raise InputError(f"{name} returned shape {tuple(found.shape)} of maps {tuple(maps.shape)}, expected {expected}")
+    return found
+
+
+def network_inputs(volumes: torch.Tensor, transfer: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Inputs (batch, 2, n, n, n) of a network, and the scales s and c (batch, 1, 1, 1); zero maps have s = 0.
 
     Parameters
@@ -67,7 +79,7 @@ def network_inputs(
 
 
 def peak_scale(volumes: torch.Tensor) -> torch.Tensor:
-    r"""Grey scale of the particle in maps, :math:`s = \sqrt{\sum_r v_r^4 / \sum_r v_r^2}`, shape (batch, 1, 1, 1).
+    r"""Grey scale of the particle in maps, :math:`s = \sqrt{\sum_r v_r^4 / \sum_r v_r^2}`.
 
     Flat solvent adds to neither sum: s is that of the particle, however large the box.
 
@@ -75,6 +87,11 @@ def peak_scale(volumes: torch.Tensor) -> torch.Tensor:
     ----------
     volumes : torch.Tensor, shape (batch, n, n, n)
         v, low in noise.
+
+    Returns
+    -------
+    torch.Tensor, shape (batch, 1, 1, 1)
+        s; zero for a map of zeros.
 
     Examples
     --------

@@ -58,19 +58,34 @@ class DenoisingNetwork(Network):
 
     Its input and output are scaled by `apply_denoising`, for training and application alike.
 
+    Parameters
+    ----------
+    **sizes : int
+        As of `Network`.
+
     Attributes
     ----------
     unit : {"filtered", "noisy"}
         Whose units the output is in.
+    reach : int or None
+        Voxels on every side that have a say in what a voxel becomes, at most; None where all have.
+    period : int
+        Voxels by which the map may be shifted for the result to be shifted alike: 2 to the times the grid is halved.
     """
 
     kind = "denoiser"
     normalisation = (
-        "Wx/s with s^2 the sum of (Wx)^4 over that of (Wx)^2, and x/(sc) with c the standard deviation of x/s, at least 1"
+        "Wx/s with s^2 the sum of (Wx)^4 over that of (Wx)^2, "
+        "and x/(sc) with c the standard deviation of x/s, at least 1"
     )
     unit: ClassVar[str] = "filtered"
 
     @property
     def reach(self) -> int | None:
-        """Voxels on every side that have a say in what a voxel becomes, at most; None where that is not known."""
+        """None: all voxels have a say."""
         return None
+
+    @property
+    def period(self) -> int:
+        """1: the grid is not halved."""
+        return 1

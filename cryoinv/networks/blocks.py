@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from types import EllipsisType
+
 import torch
 from torch.nn import functional
 
 __all__ = ["fold_to_depth", "pad_to_multiple", "unfold_from_depth"]
 
 
-def pad_to_multiple(maps: torch.Tensor, multiple: int) -> tuple[torch.Tensor, tuple[slice, ...]]:
+def pad_to_multiple(maps: torch.Tensor, multiple: int) -> tuple[torch.Tensor, tuple[EllipsisType | slice, ...]]:
     """Maps with zeros behind the last voxels, to a box that `multiple` divides, and where the maps are in them.
 
     Parameters
@@ -27,7 +29,7 @@ def pad_to_multiple(maps: torch.Tensor, multiple: int) -> tuple[torch.Tensor, tu
     sides = maps.shape[-3:]
     lacking = [-side % multiple for side in reversed(sides)]
     padded = functional.pad(maps, [each for lack in lacking for each in (0, lack)]) if any(lacking) else maps
-    return padded, (..., *(slice(0, side) for side in sides))  # type: ignore[return-value]
+    return padded, (..., *(slice(0, side) for side in sides))
 
 
 def fold_to_depth(maps: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,8 @@ from .residual_unet import ResidualUNet
 
 __all__ = ["ARCHITECTURES", "read_network", "write_network"]
 
-ARCHITECTURES: dict[str, type[Network]] = {each.name: each for each in (GatedUNet, ResidualUNet, GatedResidualNetwork, ConvolutionalCritic)}
+_ALL = (GatedUNet, ResidualUNet, GatedResidualNetwork, ConvolutionalCritic)
+ARCHITECTURES: dict[str, type[Network]] = {each.name: each for each in _ALL}
 
 
 def write_network(

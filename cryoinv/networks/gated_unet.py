@@ -59,14 +59,19 @@ class GatedUNet(DenoisingNetwork):
 
     @property
     def reach(self) -> int:
-        """Voxels on every side that have a say in what a voxel becomes, at most."""
+        """Those of all convolutions, and one less than the widest cube, in which a voxel may be at either end."""
         depth, blocks = self.sizes["depth"], self.sizes["blocks"]
-        steps = 2 + sum(2 * blocks * 2**level * (2 if level < depth - 1 else 1) for level in range(depth))
-        return 2 * (steps + 2**depth)
+        levels = sum(2 * blocks * 2**level * (2 if level < depth - 1 else 1) for level in range(depth))
+        return 2 * (2 + levels) + self.period - 1
+
+    @property
+    def period(self) -> int:
+        """Width of the widest cube that becomes one cell."""
+        return 2 ** self.sizes["depth"]
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Denoised maps (batch, n, n, n) of noisy and filtered ones (batch, 2, n, n, n)."""
-        padded, inner = pad_to_multiple(maps, 2 ** self.sizes["depth"])
+        padded, inner = pad_to_multiple(maps, self.period)
         features, kept = self.first(fold_to_depth(padded)), []
         for level, blocks in enumerate(self.down):
             features = blocks(features)
@@ -85,7 +90,7 @@ def _level(width: int, blocks: int) -> nn.Sequential:
 
 
 class _Block(nn.Module):
-    """Residual block that is the identity at first."""
+    """Residual block that adds no more than a constant at first."""
 
     def __init__(self, width: int):
         super().__init__()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import nn
 
@@ -46,16 +48,27 @@ class ResidualUNet(DenoisingNetwork):
         widths = [width * min(2**level, 8) for level in range(depth + 1)]
         self.down = nn.ModuleList(_stage(a, b) for a, b in zip([1, *widths], widths, strict=False))
         self.rise = nn.ModuleList(
-            nn.ConvTranspose3d(low, high, 2, stride=2) for high, low in zip(widths, widths[1:], strict=False)
+            nn.ConvTranspose3d(low, high, 2, stride=2) for high, low in itertools.pairwise(widths)
         )
         self.up = nn.ModuleList(_stage(2 * each, each) for each in widths[:-1])
         self.last = nn.Conv3d(width, 1, 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
+    @property
+    def reach(self) -> int:
+        """Those of all convolutions, and one less than the widest cube, in which a voxel may be at either end."""
+        levels = sum(2 * 2**level * (2 if level < self.sizes["depth"] else 1) for level in range(len(self.down)))
+        return levels + self.period - 1
+
+    @property
+    def period(self) -> int:
+        """Width of the widest cube that becomes one cell."""
+        return 2 ** self.sizes["depth"]
+
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Denoised maps (batch, n, n, n) of noisy and filtered ones (batch, 2, n, n, n)."""
-        features, inner = pad_to_multiple(maps[:, :1], 2 ** self.sizes["depth"])
+        features, inner = pad_to_multiple(maps[:, :1], self.period)
         kept: list[torch.Tensor] = []
         for level, stage in enumerate(self.down):
             features = stage(features if level == 0 else nn.functional.max_pool3d(features, 2))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cryoinv.networks import GatedResidualNetwork, write_network
+from cryoinv.networks import GatedUNet, write_network
 
 from .conftest import PIXEL_SIZE, REFINE
 
@@ -44,7 +44,7 @@ def test_a_prior_has_the_m_step_solver_and_denoiser_that_are_asked_for(cryoinv, 
 
 def test_a_denoiser_is_a_network_of_a_file(cryoinv, dataset, tmp_path):
     file = tmp_path / "denoiser.safetensors"
-    write_network(file, GatedResidualNetwork(2, 1), (PIXEL_SIZE, PIXEL_SIZE))
+    write_network(file, GatedUNet(2, 1), (PIXEL_SIZE, PIXEL_SIZE))
     outcome = refine(cryoinv, dataset, tmp_path / "network", "--prior", "red", "--denoiser", file)
     assert outcome.code == 0, outcome.text
 

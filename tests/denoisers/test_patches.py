@@ -19,6 +19,7 @@ from cryoinv.denoisers import (
     denoiser_from,
 )
 from cryoinv.denoisers.patches import tile_context
+from cryoinv.denoisers.tiles import tile_windows
 from cryoinv.errors import InputError
 from cryoinv.networks import GatedResidualNetwork
 from cryoinv.spaces import centred_rfft, radial_mean
@@ -54,13 +55,29 @@ def test_weights_sum_to_one_and_are_positive(n, tile, share):
     if tile >= n:
         return
     total = torch.zeros(n, dtype=torch.float64)
-    windows = Patchwise(Identity(), tile, overlap).windows(n, total)
+    windows = tile_windows(n, tile, overlap, total)
     for start, weight in windows:
         assert 0 <= start <= n - tile and len(weight) == tile and bool((weight > 0).all())
         total[start : start + tile] += weight
     assert float((total - 1).abs().max()) < 1e-14
     shared = [a + tile - b for (a, _), (b, _) in itertools.pairwise(windows)]
     assert min(shared, default=overlap) >= overlap
+
+
+@given(st.integers(33, 120), st.integers(32, 60), st.integers(0, 10), st.sampled_from([1, 2, 4, 8]))
+def test_margins_are_not_used_and_tiles_begin_at_the_period(n, tile, margin, period):
+    overlap = min(2 * margin + 3, tile - period)
+    if tile >= n:
+        return
+    total = torch.zeros(n, dtype=torch.float64)
+    windows = tile_windows(n, tile, overlap, total, margin, period)
+    for start, weight in windows:
+        assert start % period == 0 and len(weight) <= tile and start + len(weight) <= n
+        assert start == 0 or not weight[:margin].any()
+        assert start + len(weight) == n or not weight[len(weight) - margin :].any()
+        total[start : start + tile] += weight
+    assert windows[0][0] == 0 and windows[-1][0] + len(windows[-1][1]) == n
+    assert float((total - 1).abs().max()) < 1e-14
 
 
 @pytest.mark.parametrize("n", [12, 13, 17])
