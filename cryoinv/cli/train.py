@@ -30,7 +30,9 @@ def train(
     finest: Annotated[
         float | None, typer.Option(help="Å: the network shall know no finer features, so that these can validate.")
     ] = None,
-    intermediates: Annotated[int, typer.Option(min=2, help="Refinements to learn from, of --pairs intermediate.")] = 100,
+    intermediates: Annotated[
+        int, typer.Option(min=2, help="Refinements to learn from, of --pairs intermediate.")
+    ] = 100,
     box: Annotated[int | None, typer.Option(min=16, help="Voxels a side, in place of the preset's.")] = None,
     pixel_size: Annotated[float | None, typer.Option(help="Å, in place of the preset's.")] = None,
     device: Device = "auto",
@@ -61,9 +63,7 @@ def train(
     existing = [name for name in _FILES if (output / name).exists()]
     if existing and not (resume or overwrite):
         raise InputError(f"{output}: holds {', '.join(existing)} already; use --resume to go on or --overwrite")
-    training = Training(
-        structures, output, chosen, pairs, device, steps, minutes, seed, finest, intermediates
-    )
+    training = Training(structures, output, chosen, pairs, device, steps, minutes, seed, finest, intermediates)
     with folder_lock(output), Progress("batches") as progress:
         training.observer = _observer(progress)
         summary = training.run(resume)
@@ -83,8 +83,8 @@ def _observer(progress: Progress) -> Any:
 
         def prepared(self, facts: dict[str, Any]) -> None:
             say(
-                f"{facts['structures']} structures fit the box ({facts['left_out']} left out), {facts['steps']} steps of "
-                f"{facts['batch']} {facts['pairs']} pairs on {facts['device']}"
+                f"{facts['structures']} structures fit the box ({facts['left_out']} left out), {facts['steps']} "
+                f"steps of {facts['batch']} {facts['pairs']} pairs on {facts['device']}"
                 + (f", going on after step {facts['step']}" if facts["step"] else "")
             )
 
@@ -101,8 +101,8 @@ def _observer(progress: Progress) -> Any:
                 recent = self.losses[-100:]
                 say(
                     f"step {row['step']:.0f}: loss {sum(recent) / len(recent):.4f}, held out: L2 error "
-                    f"{row['l2_ratio_to_wiener']:.3f} of the Wiener filter's, {row['l2_ratio_to_masked_wiener']:.3f} of "
-                    f"the masked one's, {progress.rate:.3g} steps/s"
+                    f"{row['l2_ratio_to_wiener']:.3f} of the Wiener filter's, "
+                    f"{row['l2_ratio_to_masked_wiener']:.3f} of the masked one's, {progress.rate:.3g} steps/s"
                 )
 
     return Shown()

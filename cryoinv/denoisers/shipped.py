@@ -46,5 +46,7 @@ def load_denoiser(name: str = _DEFAULT) -> NetworkDenoiser:
     if name in SHIPPED:
         return NetworkDenoiser(_DATA / SHIPPED[name])
     if not name.endswith(".safetensors") and not Path(name).is_file():
-        raise InputError(f"unknown denoiser {name!r}, {nearest(name, SHIPPED).replace('expected', 'expected a file or', 1)}")
+        raise InputError(
+            f"unknown denoiser {name!r}, {nearest(name, SHIPPED).replace('expected', 'expected a file or', 1)}"
+        )
     return NetworkDenoiser(name)

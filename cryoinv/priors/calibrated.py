@@ -22,8 +22,8 @@ class CalibratedAmplitude(Amplitude):
     Parameters
     ----------
     calibration : mapping
-        ``resolution_ends`` in Å and ``fsc_ends``, ascending, and ``a`` and ``b``, a row a bin of resolution and a number a
-        bin of FSC; see `training.Calibration`.
+        ``resolution_ends`` in Å and ``fsc_ends``, ascending, and ``a`` and ``b``, a row a bin of resolution and a
+        number a bin of FSC; see `training.Calibration`.
 
     Raises
     ------
@@ -32,8 +32,9 @@ class CalibratedAmplitude(Amplitude):
 
     Examples
     --------
-    >>> calibration = {"resolution_ends": [10, 1e9], "fsc_ends": [0.5, 1], "a": [[1, 0.5], [1, 1]], "b": [[0, 1], [0, 0]]}
-    >>> a, b = CalibratedAmplitude(calibration).gains(torch.tensor([1.0, 0.9, 0.1]), resolution=8.0)
+    >>> tables = {"a": [[1, 0.5], [1, 1]], "b": [[0, 1], [0, 0]]}
+    >>> amplitude = CalibratedAmplitude({"resolution_ends": [10, 1e9], "fsc_ends": [0.5, 1], **tables})
+    >>> a, b = amplitude.gains(torch.tensor([1.0, 0.9, 0.1]), resolution=8.0)
     >>> a.tolist(), b.tolist()
     ([0.5, 0.5, 1.0], [1.0, 1.0, 0.0])
     """
@@ -75,10 +76,14 @@ def _checked(calibration: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor
             torch.tensor(calibration[key], dtype=torch.float64) for key in ("resolution_ends", "fsc_ends", *_TABLES)
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"the calibration lacks or mistakes {error}, expected tables a and b by resolution and FSC") from None
+        raise InputError(
+            f"the calibration lacks or mistakes {error}, expected tables by resolution and FSC"
+        ) from None
     shape = (len(resolutions), len(fscs)) if resolutions.ndim == fscs.ndim == 1 else ()
     fits = bool(shape) and all(tuple(table.shape) == shape and bool(table.isfinite().all()) for table in tables)
     rising = fits and all(bool((ends[1:] > ends[:-1]).all()) for ends in (resolutions, fscs))
     if not rising:
-        raise InputError("the calibration's tables a and b do not fit its bins, expected finite numbers for ascending ends")
+        raise InputError(
+            "the calibration's tables do not fit its bins, expected finite numbers for ascending ends"
+        )
     return resolutions, fscs, tables

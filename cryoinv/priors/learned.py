@@ -32,7 +32,7 @@ class LearnedPrior(RED):
     resolution of the map. The numbers a and b come with the weights; where few maps spoke they are near those of the
     Gaussian MAP estimate, 1 and 0.
 
-    The inflation guard may bring both back to :math:`x_{MAP}`, shell by shell, as :math:`(1-\lambda)x_{MAP} + \lambda x`.
+    The inflation guard may bring both back to :math:`x_{MAP}`, shell by shell: :math:`(1-\lambda)x_{MAP} + \lambda x`.
 
     Parameters
     ----------
@@ -103,5 +103,7 @@ class _Undamped(Amplitude):
 def _calibration_of(denoiser: Denoiser) -> Mapping[str, Any]:
     calibration = denoiser.calibration if isinstance(denoiser, NetworkDenoiser) else None
     if calibration is None:
-        raise InputError(f"{denoiser!r} has no calibration, which the learned prior goes by: expected a trained network")
+        raise InputError(
+            f"{denoiser!r} has no calibration for the learned prior to go by, expected a trained network"
+        )
     return calibration

@@ -74,15 +74,16 @@ def elements_of(model: AtomicModel, centre: np.ndarray, default_b_factor: float)
         of = model.atomic_numbers == element
         a, b = gaussian_coefficients(int(element))
         arrays = (
-            model.positions[of] - centre, b_factors[of], model.occupancies[of], np.stack([VOLT_SQUARE_ANGSTROM * a, b])
+            model.positions[of] - centre,
+            b_factors[of],
+            model.occupancies[of],
+            np.stack([VOLT_SQUARE_ANGSTROM * a, b]),
         )
         found.append(ElementAtoms(*(torch.from_numpy(np.ascontiguousarray(each)) for each in arrays)))
     return found
 
 
-def potential_of(
-    elements: Sequence[ElementAtoms], n: int, pixel_size: float, b_factor: float = 0.0
-) -> torch.Tensor:
+def potential_of(elements: Sequence[ElementAtoms], n: int, pixel_size: float, b_factor: float = 0.0) -> torch.Tensor:
     r"""Potential in volts, band-limited to :math:`|k| \le (n-1)/2`; see `potential_map`.
 
     Parameters

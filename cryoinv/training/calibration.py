@@ -1,8 +1,8 @@
 r"""How much a denoiser is to be believed, shell by shell, as held-out maps tell.
 
-Of half-maps with known truth the coefficients a and b are found that make :math:`a\,x_{MAP} + b\,f` come closest to the
-truth in shells of like FSC and maps of like resolution; where few shells speak they stay near the Gaussian MAP estimate,
-a = 1, b = 0.
+Of half-maps with known truth the coefficients a and b are found that make :math:`a\,x_{MAP} + b\,f` come closest to
+the truth in shells of like FSC and maps of like resolution; where few shells speak they stay near the Gaussian MAP
+estimate, a = 1, b = 0.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Calibration:
     def add(self, pairs: Pairs) -> None:
         """Take maps with their truth.
 
-        All are compared inside the particle's sphere, as refinements report them. Every shell counts alike: it is divided
-        by the truth's power in it. Shells that hold no truth say nothing.
+        All are compared inside the particle's sphere, as refinements report them. Every shell counts alike: it is
+        divided by the truth's power in it. Shells that hold no truth say nothing.
         """
         found = self.denoise(pairs.noisy, pairs.transfer)
         ends = torch.tensor(RESOLUTION_ENDS, dtype=torch.float64)
@@ -74,7 +74,9 @@ class Calibration:
         power = sums[:, 5]
         shells = torch.arange(1, (n - 1) // 2 + 1)
         shells = shells[power[shells] > 1e-9 * power.max()]
-        columns = torch.bucketize(fsc[shells].clamp(0, 1), torch.tensor(FSC_ENDS, dtype=fsc.dtype)).clamp(max=len(FSC_ENDS) - 1)
+        columns = torch.bucketize(fsc[shells].clamp(0, 1), torch.tensor(FSC_ENDS, dtype=fsc.dtype)).clamp(
+            max=len(FSC_ENDS) - 1
+        )
         terms = torch.cat([sums[shells] / power[shells, None], torch.ones(len(shells), 1, dtype=torch.float64)], 1)
         self._sums[row].index_add_(0, columns, terms)
 
@@ -97,10 +99,14 @@ class Calibration:
         error = a**2 * mm + b**2 * ff + 2 * a * b * mf - 2 * a * mt - 2 * b * ft + tt
         before = mm - 2 * mt + tt
         gain = torch.where(before > 0, 1 - error / before.clamp(min=1e-300), 0.0)
-        rounded = {name: [[round(float(v), 4) for v in row] for row in values] for name, values in
-                   (("a", a), ("b", b), ("gain", gain))}
+        rounded = {
+            name: [[round(float(v), 4) for v in row] for row in values]
+            for name, values in (("a", a), ("b", b), ("gain", gain))
+        }
         return {
-            "resolution_ends": list(RESOLUTION_ENDS), "fsc_ends": list(FSC_ENDS), **rounded,
+            "resolution_ends": list(RESOLUTION_ENDS),
+            "fsc_ends": list(FSC_ENDS),
+            **rounded,
             "shells": [[int(v) for v in row] for row in count],
         }
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +155,7 @@ class Corpus(Sequence[Structure]):
         return cls(structures, left_out)
 
 
-def _models(folder: Path) -> Iterator[tuple[str, object]]:
+def _models(folder: Path) -> Iterator[tuple[str, Callable[[], AtomicModel]]]:
     """Name of every structure of a folder, and what reads it."""
     pack = folder / _PACK
     if pack.is_file():
@@ -164,10 +165,10 @@ def _models(folder: Path) -> Iterator[tuple[str, object]]:
     if not files:
         raise InputError(f"{folder}: holds no structures (.pdb, .ent, .cif, also .gz) and no {_PACK}")
     for path in files:
-        yield path.name, lambda path=path: read_structure(path)
+        yield path.name, partial(read_structure, path)
 
 
-def _of_pack(path: Path) -> Iterator[tuple[str, object]]:
+def _of_pack(path: Path) -> Iterator[tuple[str, Callable[[], AtomicModel]]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             ids, offsets, xyz, z, b = (file[key] for key in ("ids", "offsets", "xyz", "z", "b"))

@@ -22,7 +22,7 @@ _BLUR = 12.0  # Å, of the particle's envelope
 
 @dataclass
 class GaussianPairs:
-    r"""Both halves of a map in noise, :math:`\tilde x_h = x + F^{-1} N^{1/2} F (m\,\epsilon_h)`, :math:`\epsilon_h` white.
+    r"""Both halves of a map in noise, :math:`\tilde x_h = x + F^{-1} N^{1/2} F (m\,\epsilon_h)`, ε white.
 
     The power N rises as a power of the frequency, as the noise of :math:`B/K` does (K of uniform views falls as 1/|k|,
     and wrong poses add noise where there is signal). It is as strong as lets the FSC fall to 1/7 at a resolution whose
@@ -48,8 +48,6 @@ class GaussianPairs:
     resolutions: tuple[float, float] = (5.0, 26.0)
     exponents: tuple[float, float] = (0.0, 1.5)
     solvent: tuple[float, float] = (0.3, 1.0)
-    kind: str = "gaussian"
-
     def __call__(self, rng: np.random.Generator) -> Pairs:
         """Both halves of one data set."""
         volume, structure = self.truth(rng)

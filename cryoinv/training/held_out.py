@@ -51,7 +51,7 @@ class HeldOut:
         self.pairs = pairs
         self.target = pairs.target
         self.contexts = [context_of(pairs, i) for i in range(len(pairs))]
-        smooth = _wiener(pairs)
+        smooth = pairs.wiener
         masks = torch.stack([solvent_mask(x, c) for x, c in zip(pairs.noisy, self.contexts, strict=True)])
         self.wiener, self.masked_wiener = self.measure_maps(smooth), self.measure_maps(masks * smooth)
 
@@ -88,8 +88,3 @@ def context_of(pairs: Pairs, index: int) -> PriorContext:
     resolution = resolution_at(fsc, 0.143, n, pairs.pixel_size).angstrom
     return PriorContext(n, pairs.pixel_size, fsc, torch.ones_like(fsc), resolution, pairs.radii[index])
 
-
-def _wiener(pairs: Pairs) -> torch.Tensor:
-    from cryoinv.networks.apply import filtered
-
-    return filtered(pairs.transfer, pairs.noisy)

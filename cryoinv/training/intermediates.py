@@ -97,9 +97,7 @@ class IntermediateMaker:
         self._write(path, kept, particles.volume, structure, {"particles": count, "snr": snr})
         return path
 
-    def _write(
-        self, path: Path, kept: _Kept, truth: np.ndarray, structure: Structure, facts: dict[str, float]
-    ) -> None:
+    def _write(self, path: Path, kept: _Kept, truth: np.ndarray, structure: Structure, facts: dict[str, float]) -> None:
         scale = float(np.std(truth))
         tensors = {
             "halves": (torch.stack(kept.halves) / scale).half(),
@@ -147,8 +145,6 @@ class IntermediatePairs:
     InputError
         If there are no files, one cannot be read or is of another box or pixel size.
     """
-
-    kind = "intermediate"
 
     def __init__(self, folder: str | Path, n: int, pixel_size: float, names: set[str] | None = None):
         self.pixel_size, self.lost = pixel_size, 0

@@ -8,8 +8,8 @@ from cryoinv.spaces.spectrum import centred_rfft, radial_mean
 
 __all__ = ["denoising_loss", "relative_errors"]
 
+_LEAST = 0.02  # of the target: a filter's errors below this are no measure
 _SMOOTH = 1e-3  # a root has no slope at zero without
-_PRESENT = 1e-6  # of the largest shell's power: below it a shell holds nothing
 
 
 def relative_errors(found: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,21 +35,21 @@ def relative_errors(found: torch.Tensor, target: torch.Tensor) -> tuple[torch.Te
 
 
 def denoising_loss(
-    found: torch.Tensor, target: torch.Tensor, transfer: torch.Tensor, shells: float = 0.2
+    found: torch.Tensor, target: torch.Tensor, wiener: torch.Tensor, transfer: torch.Tensor, shells: float = 0.5
 ) -> torch.Tensor:
-    r"""Mean over maps of half the relative L1 and half the relative L2 error, and a share of the error of every shell.
+    r"""Mean over maps of their errors in units of the Wiener filter's: in L1, in L2, and shell by shell.
 
-    .. math:: \tfrac12\frac{\|f-t\|_1}{\|t\|_1} + \tfrac12\frac{\|f-t\|_2}{\|t\|_2}
-              + \gamma\,\mathrm{mean}_{s:\,W_s>0} \sqrt{\frac{\sum_{k \in s}|F_k-T_k|^2}{\sum_{k \in s}|T_k|^2}} .
+    .. math:: \tfrac12\frac{\|f-t\|_1}{\|v-t\|_1} + \tfrac12\frac{\|f-t\|_2}{\|v-t\|_2}
+              + \gamma\,\mathrm{mean}_{s:\,W_s>0} \sqrt{\frac{\sum_{k \in s}|F_k-T_k|^2}{\sum_{k \in s}|V_k-T_k|^2}} .
 
-    The first two see hardly more than the lowest shells, which hold nearly all the power; the last sees all alike. It
-    has the root because the error of a Wiener filter is :math:`(1-W)/W` of the target's power: without it shells that
-    are nearly noise would outweigh all others.
+    Against the target alone maps and shells that are nearly noise would outweigh all others: there the filter's
+    error is many times the target. The first two terms see hardly more than the lowest shells, which hold nearly all
+    the power; the last sees all alike. Where the filter is right to a fiftieth of the target, that is the measure.
 
     Parameters
     ----------
-    found, target : torch.Tensor, shape (m, n, n, n)
-        f and t.
+    found, target, wiener : torch.Tensor, shape (m, n, n, n)
+        f, t and what the Wiener filter makes of the noisy map, v.
     transfer : torch.Tensor, shape (m, n//2+1)
         W.
     shells : float
@@ -59,11 +59,14 @@ def denoising_loss(
     -------
     torch.Tensor, shape ()
     """
-    one, two = relative_errors(found, target)
+    ratios = [
+        own / theirs.clamp(min=_LEAST)
+        for own, theirs in zip(relative_errors(found, target), relative_errors(wiener, target), strict=True)
+    ]
     n = found.shape[-1]
-    power = radial_mean(centred_rfft(target).abs() ** 2, n)
-    error = radial_mean(centred_rfft(found - target).abs() ** 2, n)
-    counted = (transfer > 0) & (power > _PRESENT * power.amax(1, keepdim=True))
-    ratio = (error / torch.where(counted, power, 1) + _SMOOTH**2).sqrt()
-    mean = (ratio * counted).sum(1) / counted.sum(1).clamp(min=1)
-    return (0.5 * one + 0.5 * two + shells * mean).mean()
+    own, theirs, power = (radial_mean(centred_rfft(x).abs() ** 2, n) for x in (found - target, wiener - target, target))
+    measure = torch.maximum(theirs, _LEAST**2 * power)
+    counted = (transfer > 0) & (measure > 0)
+    by_shell = (own / torch.where(counted, measure, 1) + _SMOOTH**2).sqrt()
+    mean = (by_shell * counted).sum(1) / counted.sum(1).clamp(min=1)
+    return (0.5 * ratios[0] + 0.5 * ratios[1] + shells * mean).mean()

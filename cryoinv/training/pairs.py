@@ -61,6 +61,11 @@ class Pairs:
         """What a network is to find, W times the truth (eq. 19), shape (m, n, n, n)."""
         return filtered(self.transfer, self.truth)
 
+    @property
+    def wiener(self) -> torch.Tensor:
+        """What the Wiener filter makes of each, W x̃, shape (m, n, n, n)."""
+        return filtered(self.transfer, self.noisy)
+
     def to(self, device: torch.device) -> Pairs:
         """Return the same pairs on another device."""
         return replace(self, noisy=self.noisy.to(device), truth=self.truth.to(device), fsc=self.fsc.to(device))
@@ -101,8 +106,6 @@ def windowed(pairs: Pairs, rng: np.random.Generator, share: float = 0.7) -> Pair
 class PairMaker(Protocol):
     """Whatever makes pairs; the same random numbers give the same pairs."""
 
-    kind: str
-
     def __call__(self, rng: np.random.Generator) -> Pairs:
         """Both halves of one data set."""
 
@@ -121,11 +124,6 @@ class CoarsePairs:
 
     maker: PairMaker
     finest: float
-
-    @property
-    def kind(self) -> str:
-        """As the maker's."""
-        return self.maker.kind
 
     def __call__(self, rng: np.random.Generator) -> Pairs:
         """Both halves of one data set."""

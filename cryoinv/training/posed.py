@@ -23,7 +23,8 @@ from .truth import TruthMaker
 
 __all__ = ["PosedPairs"]
 
-_NOBODY = PosteriorSummary(np.arange(0), Poses(np.zeros((0, 3, 3)), np.zeros((0, 2))), *[np.zeros(0)] * 4)
+_NONE = np.zeros(0)
+_NOBODY = PosteriorSummary(_NONE, Poses(np.zeros((0, 3, 3)), np.zeros((0, 2))), _NONE, _NONE, _NONE, _NONE)
 
 
 @dataclass
@@ -50,8 +51,6 @@ class PosedPairs:
     truth: TruthMaker
     particles: tuple[int, int] = (250, 800)
     resolutions: tuple[float, float] = (5.0, 26.0)
-    kind: str = "posed"
-
     def __post_init__(self) -> None:
         self._scheme = TrilinearInterpolation(self.truth.n)
         self._disc = FourierDisc(self.truth.n, device=self.truth.device)

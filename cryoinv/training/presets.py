@@ -66,7 +66,10 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     "small": Preset(
-        "gated-unet", {"width": 32, "depth": 3, "blocks": 1}, steps=3200, about="an hour on two cores; 1.5 million weights"
+        "gated-unet",
+        {"width": 32, "depth": 3, "blocks": 1},
+        steps=3200,
+        about="an hour on two cores; 1.5 million weights",
     ),
     "base": Preset(
         "gated-unet",
@@ -77,7 +80,12 @@ PRESETS: dict[str, Preset] = {
         about="for a GPU; 6.6 million weights",
     ),
     "paper": Preset(
-        "residual-unet", {"width": 16, "depth": 5}, box=64, batch=10, steps=20000, about="the U-Net of Kimanius et al. (2020)"
+        "residual-unet",
+        {"width": 16, "depth": 5},
+        box=64,
+        batch=10,
+        steps=20000,
+        about="the U-Net of Kimanius et al. (2020)",
     ),
 }
 

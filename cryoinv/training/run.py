@@ -33,7 +33,9 @@ from .truth import TruthMaker
 __all__ = ["PAIR_KINDS", "RECONSTRUCTOR", "Training", "TrainingObserver"]
 
 PAIR_KINDS = ("gaussian", "posed", "intermediate")
-RECONSTRUCTOR = "trilinear, padding 2, separable gridding correction, B/K with K floored at 0.001 of its shell's mean; 1"
+RECONSTRUCTOR = (
+    "trilinear, padding 2, separable gridding correction, B/K with K floored at 0.001 of its shell's mean; 1"
+)
 """What made the maps a network learned from, and its version: a network learns the errors of this, too."""
 
 WEIGHTS, CHECKPOINT, SUMMARY = "weights.safetensors", "checkpoint.safetensors", "summary.json"
@@ -116,8 +118,8 @@ class Training:
         nyquist = 2 * self.preset.pixel_size
         if self.finest is not None and not nyquist <= self.finest <= self.preset.box * self.preset.pixel_size / 4:
             raise InputError(
-                f"the finest feature is {self.finest:g} Å, expected one from {nyquist:g} Å, the Nyquist frequency of the "
-                "preset, to a quarter of its box"
+                f"the finest feature is {self.finest:g} Å, expected one from {nyquist:g} Å, the Nyquist frequency of "
+                "the preset, to a quarter of its box"
             )
         self.place = torch.device(resolve_device(self.device))
 
@@ -174,7 +176,9 @@ class Training:
     def _intermediates(self, corpus: Corpus, split: str) -> IntermediatePairs:
         folder, preset = self.output / "intermediates" / split, self.preset
         count = self.intermediates if split == "train" else max(2, self.intermediates // 8)
-        maker = IntermediateMaker(self._truth(corpus, torch.device("cpu")), folder, seed=self.seed, device=str(self.place))
+        maker = IntermediateMaker(
+            self._truth(corpus, torch.device("cpu")), folder, seed=self.seed, device=str(self.place)
+        )
         self.observer.stage(f"refinements to learn from, {split}", count)
         for run in range(count):
             maker.make(run)
@@ -245,7 +249,12 @@ class Training:
     def _finish(self, trainer: Trainer, held: HeldOut, facts: dict[str, Any]) -> dict[str, Any]:
         """Write the weights with their card, and the summary."""
         figures, pixel_size = self._measured(trainer, held), self.preset.pixel_size
-        card = {**facts, "steps": trainer.step, "held_out": {**figures, "maps": len(held.pairs)}, "licence": "BSD-3-Clause"}
+        card = {
+            **facts,
+            "steps": trainer.step,
+            "held_out": {**figures, "maps": len(held.pairs)},
+            "licence": "BSD-3-Clause",
+        }
         write_network(self.output / WEIGHTS, trainer.averaged(), (pixel_size, pixel_size), card)
         with atomic_path(self.output / SUMMARY) as temporary:
             temporary.write_text(json.dumps(card, indent=1, allow_nan=False), encoding="utf-8")

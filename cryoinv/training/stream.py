@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+
 from cryoinv.errors import InputError
 
 from .pairs import PairMaker, Pairs, stacked
@@ -36,7 +37,9 @@ class PairStream:
         if batch < 2 or batch % 2:
             raise InputError(f"batch is {batch}, expected an even number: halves come in twos")
         if len(shares) != len(makers) or min(shares, default=-1) < 0 or not sum(shares) > 0:
-            raise InputError(f"shares {list(shares)} for {len(makers)} makers of pairs, expected one each, not negative")
+            raise InputError(
+                f"shares {list(shares)} for {len(makers)} makers of pairs, expected one each, not negative"
+            )
         self.makers, self.batch, self.seed = list(makers), batch, seed
         self._shares = np.asarray(shares, dtype=float) / sum(shares)
 

@@ -1,4 +1,4 @@
-"""The training of a denoising network: a loop over batches that can be stopped anywhere and goes on as if it had not."""
+"""The training of a denoising network: a loop over batches that goes on, after a stop, as if it had not stopped."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TrainingPlan:
     decay: float = 1e-4
     clip: float = 1.0
     average: float = 0.995
-    shells: float = 0.2
+    shells: float = 0.5
     seed: int = 0
 
     def rate_at(self, step: int) -> float:
@@ -114,7 +114,7 @@ class Trainer:
             group["lr"] = rate
         transfer = pairs.transfer
         found = apply_denoising(self.network, pairs.noisy, transfer)
-        loss = denoising_loss(found, pairs.target, transfer, self.plan.shells)
+        loss = denoising_loss(found, pairs.target, pairs.wiener, transfer, self.plan.shells)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise InputError(f"step {self.step + 1}: the loss is {value}, on maps of {', '.join(pairs.names)}")

@@ -1,4 +1,4 @@
-"""Calibration finds the mix that is best where the answer is known, and stays with the Gaussian map where little speaks."""
+"""Calibration finds the best mix where the answer is known, and stays with the Gaussian map where little speaks."""
 
 import numpy as np
 import pytest
@@ -88,7 +88,9 @@ def test_coefficients_are_the_least_squares_of_all_shells(pairs):
         for s in range(1, 12):
             column = int(np.searchsorted(FSC_ENDS, float(context.fsc[s].clamp(0, 1))))
             key = row, column
-            gram = np.array([[product(m, m)[s], product(m, f)[s]], [product(m, f)[s], product(f, f)[s]]]) / power[s].item()
+            gram = (
+                np.array([[product(m, m)[s], product(m, f)[s]], [product(m, f)[s], product(f, f)[s]]]) / power[s].item()
+            )
             left[key] = left.get(key, 0) + gram
             right[key] = right.get(key, 0) + np.array([product(m, t)[s], product(f, t)[s]]) / power[s].item()
     key = max(left, key=lambda k: solved["shells"][k[0]][k[1]])

@@ -25,7 +25,11 @@ def test_what_is_stored_are_the_half_maps_of_every_iteration(made):
     tensors, metadata = read_weights(made.path(0))
     count = len(tensors["halves"])
     assert count >= 3 and tensors["halves"].shape == (count, 2, N, N, N) and tensors["fsc"].shape == (count, N // 2 + 1)
-    assert metadata["structure"].startswith("heap") and 60 <= metadata["particles"] <= 80 and metadata["pixel_size"] == PIXEL
+    assert (
+        metadata["structure"].startswith("heap")
+        and 60 <= metadata["particles"] <= 80
+        and metadata["pixel_size"] == PIXEL
+    )
     last = tensors["halves"][-1].float()
     curve = torch.as_tensor(fourier_shell_correlation(*last))
     assert (curve - tensors["fsc"][-1].double()).abs()[1:-1].max() < 0.05

@@ -135,12 +135,20 @@ class TestStreams:
         assert not torch.equal(stream[3].noisy, PairStream(makers, [1], 4, seed=8)[3].noisy)
 
     def test_makers_are_asked_by_their_shares(self):
-        makers = [GaussianPairs(truth_maker()), GaussianPairs(truth_maker(), kind="never")]
+        makers = [GaussianPairs(truth_maker()), None]
         assert {len(PairStream(makers, [1, 0], 2)[i]) for i in range(3)} == {2}
+        with pytest.raises(TypeError):
+            PairStream(makers, [0, 1], 2)[0]
 
     @pytest.mark.parametrize(
         ("batch", "shares", "message"),
-        [(3, [1], "batch is 3"), (0, [1], "batch is 0"), (2, [1, 1], "shares"), (2, [0], "shares"), (2, [-1], "shares")],
+        [
+            (3, [1], "batch is 3"),
+            (0, [1], "batch is 0"),
+            (2, [1, 1], "shares"),
+            (2, [0], "shares"),
+            (2, [-1], "shares"),
+        ],
     )
     def test_what_does_not_suit_is_refused(self, batch, shares, message):
         with pytest.raises(InputError, match=message):
