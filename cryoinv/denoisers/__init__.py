@@ -10,11 +10,13 @@ from .network import NetworkDenoiser
 from .patches import Patchwise
 from .real_space import NonLocalMeans, TotalVariation, Wavelet
 from .registry import DENOISERS, denoiser_from, denoisers_from
+from .shipped import SHIPPED, load_denoiser
 from .solvent import SolventFlattening
 from .solvent_mask import solvent_mask
 
 __all__ = [
     "DENOISERS",
+    "SHIPPED",
     "Composition",
     "Denoiser",
     "DenoiserOperator",
@@ -32,6 +34,7 @@ __all__ = [
     "Wiener",
     "denoiser_from",
     "denoisers_from",
+    "load_denoiser",
     "solvent_mask",
     "wiener_transfer",
 ]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import warnings
+from typing import Any
 
 import torch
 
 from cryoinv.errors import InputError, InputWarning
 from cryoinv.networks import Placement, apply_denoising, read_network
 from cryoinv.networks.apply import called
-from cryoinv.spaces import centred_irfft, centred_rfft, fourier_crop, fourier_pad, radial_expand
+from cryoinv.spaces import centred_irfft, centred_rfft, fourier_crop, fourier_pad
 
 from .base import Denoiser
 from .context import PriorContext
-from .filters import Wiener
+from .filters import Wiener, radial_filter
 from .tiles import tiles
 
 __all__ = ["NetworkDenoiser"]
@@ -33,6 +36,9 @@ class NetworkDenoiser(Denoiser):
     the network knows only what its own pixels can hold: shells below their Nyquist frequency come from the network,
     the others from the Wiener filter.
 
+    Of a network that was trained without features finer than a resolution, as its file says, the same holds of finer
+    shells: it neither sees nor changes them.
+
     The network is kept as it was handed over. It runs where the map is and in its precision, and torch can
     differentiate f where the map asks for it.
 
@@ -48,12 +54,19 @@ class NetworkDenoiser(Denoiser):
     tile : int
         Boxes wider than this go through the network in overlapping tiles of so many voxels, scaled as a whole. Where
         the network reaches no further than a third of a tile, tiles give what the whole box would, to rounding.
+    finest : float, optional
+        Å: the network neither sees nor changes anything finer; by default what the file says, or no bound.
+
+    Attributes
+    ----------
+    calibration : dict or None
+        How far it is to be believed by FSC and resolution, as its file says; see `training.Calibration`.
 
     Raises
     ------
     InputError
         If the file does not suit (`networks.read_network`), `cutoff` is not within [0, 1), `tile` is too small for
-        what the network halves, or the network returns another shape.
+        what the network halves, `finest` is not positive, or the network returns another shape.
 
     Warns
     -----
@@ -80,19 +93,30 @@ class NetworkDenoiser(Denoiser):
         pixel_sizes: tuple[float, float] | None = None,
         cutoff: float = 0.05,
         tile: int = 192,
+        finest: float | None = None,
     ):
         self._wiener, self._told, self.tile = Wiener(cutoff), False, tile
+        self.calibration: dict[str, Any] | None = None
         if not isinstance(network, torch.nn.Module):
             network, metadata = read_network(network, "denoiser")
             pixel_sizes = metadata["pixel_sizes"] if pixel_sizes is None else pixel_sizes
+            notes = metadata.get("notes") or {}
+            finest = notes.get("finest") if finest is None else finest
+            self.calibration = notes.get("calibration")
         least = max(32, 3 * (getattr(network, "period", 1) + _RISE))
         if isinstance(tile, bool) or not isinstance(tile, int) or tile < least:
             raise InputError(f"tiles of {tile!r} voxels for {type(network).__name__}, expected at least {least}")
-        self.pixel_sizes, self._network = pixel_sizes, Placement(network)
+        if finest is not None and not finest > 0:
+            raise InputError(f"finest is {finest} Å, expected a positive number")
+        self.pixel_sizes, self._network, self.finest = pixel_sizes, Placement(network), finest
         # Runs are told apart by the weights, not by the name of a file.
         self.made_with["network"] = self._network.module
-        if pixel_sizes is not None:
-            self.made_with["pixel_sizes"] = pixel_sizes
+        for name, value in (("pixel_sizes", pixel_sizes), ("finest", finest)):
+            if value is not None:
+                self.made_with[name] = value
+        if self.calibration is not None:
+            text = json.dumps(self.calibration, sort_keys=True)
+            self.made_with["calibration"] = hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], cutoff: float = 0.05, tile: int = 192) -> NetworkDenoiser:
@@ -111,12 +135,20 @@ class NetworkDenoiser(Denoiser):
 
     def denoise(self, volume: torch.Tensor, context: PriorContext) -> torch.Tensor:
         """Apply the network to the map and its Wiener-filtered form."""
-        transfer = self._wiener.transfer(context)
-        box = self._box(context)
+        transfer, n = self._wiener.transfer(context).to(volume), context.n
+        box, last = self._box(context), n // 2
+        if box < n:
+            last = box // 2 - 1
+        if self.finest is not None:
+            last = min(last, int(n * context.pixel_size / self.finest))
+        known = (torch.arange(n // 2 + 1, device=volume.device) <= last).to(volume)
         with torch.set_grad_enabled(torch.is_grad_enabled() and volume.requires_grad):
-            if box == context.n:
-                return self._applied(volume, transfer)
-            return self._resampled(volume, transfer, box)
+            if bool(known.all()):
+                return self._on_box(volume, transfer, box)
+            rest = radial_filter(volume, transfer * (1 - known))
+            # A network of coarse features must not see finer ones either.
+            seen = volume if self.finest is None else radial_filter(volume, known)
+            return rest + self._on_box(seen, transfer * known, box)
 
     def _box(self, context: PriorContext) -> int:
         """Voxels of the grid on which the network works; the box keeps its width in Å."""
@@ -136,19 +168,15 @@ class NetworkDenoiser(Denoiser):
             warnings.warn(message, InputWarning, stacklevel=3)
         return box
 
-    def _resampled(self, volume: torch.Tensor, transfer: torch.Tensor, box: int) -> torch.Tensor:
-        """The same on a grid of `box` voxels: its shells are the map's, as the box is as wide."""
-        n, spectrum = len(volume), centred_rfft(volume)
-        if box < n:
-            known = (torch.arange(n // 2 + 1) < box // 2).to(transfer)
-            factors = (transfer * (1 - known)).to(volume.device, volume.dtype)
-            rest = centred_irfft(radial_expand(factors, n, outside=0.0) * spectrum, n)
-            inner = centred_irfft(fourier_crop(spectrum, n, box), box)
-            found = self._applied(inner, (transfer * known)[: box // 2 + 1])
-            return rest + centred_irfft(fourier_pad(centred_rfft(found), box, n), n)
-        wide = torch.cat([transfer, transfer.new_zeros(box // 2 - n // 2)])
-        found = self._applied(centred_irfft(fourier_pad(spectrum, n, box), box), wide)
-        return centred_irfft(fourier_crop(centred_rfft(found), box, n), n)
+    def _on_box(self, volume: torch.Tensor, transfer: torch.Tensor, box: int) -> torch.Tensor:
+        """Apply the network on a grid of `box` voxels: its shells are the map's, as the box is as wide."""
+        n = len(volume)
+        if box == n:
+            return self._applied(volume, transfer)
+        there, back = (fourier_crop, fourier_pad) if box < n else (fourier_pad, fourier_crop)
+        shells = transfer[: box // 2 + 1] if box < n else torch.cat([transfer, transfer.new_zeros(box // 2 - n // 2)])
+        found = self._applied(centred_irfft(there(centred_rfft(volume), n, box), box), shells)
+        return centred_irfft(back(centred_rfft(found), box, n), n)
 
     def _applied(self, volume: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
         network = self._network(volume)

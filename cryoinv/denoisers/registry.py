@@ -15,6 +15,7 @@ from .filters import LowPass, Wiener
 from .network import NetworkDenoiser
 from .patches import Patchwise
 from .real_space import NonLocalMeans, TotalVariation, Wavelet
+from .shipped import SHIPPED, shipped_file
 from .solvent import SolventFlattening
 
 __all__ = ["DENOISERS", "denoiser_from", "denoisers_from"]
@@ -41,10 +42,10 @@ def denoiser_from(spec: str) -> Denoiser:
     Parameters
     ----------
     spec : str
-        ``NAME[,key=value...]`` with a name of `DENOISERS`, ``FILE[,key=value...]`` with a ``.safetensors`` file of a
-        `NetworkDenoiser`, or ``module:object[,key=value...]``. The values of ``denoiser``, ``first`` and ``then`` are
-        specifications of denoisers, in brackets if they have options; that of ``denoisers`` is several, separated by
-        semicolons.
+        ``NAME[,key=value...]`` with a name of `DENOISERS`, or of a network of the package (`SHIPPED`),
+        ``FILE[,key=value...]`` with a ``.safetensors`` file of a `NetworkDenoiser`, or
+        ``module:object[,key=value...]``. The values of ``denoiser``, ``first`` and ``then`` are specifications of
+        denoisers, in brackets if they have options; that of ``denoisers`` is several, separated by semicolons.
 
     Returns
     -------
@@ -63,7 +64,9 @@ def denoiser_from(spec: str) -> Denoiser:
     RotationAverage(denoiser=TotalVariation(strength=2), count=4)
     """
     name, _ = split_spec(spec, "denoiser")
-    if name.endswith(".safetensors") or (name not in DENOISERS and Path(name).is_file()):
+    if name in SHIPPED:
+        spec = spec.strip().replace(name, f"network,network={shipped_file(name)}", 1)
+    elif name.endswith(".safetensors") or (name not in DENOISERS and Path(name).is_file()):
         spec = spec.strip().replace(name, f"network,network={name}", 1)
     parts: dict[str, Callable[[str], Any]] = dict.fromkeys(("denoiser", "first", "then"), denoiser_from)
     return made_from(spec, DENOISERS, "denoiser", Denoiser, parts | {"denoisers": denoisers_from})

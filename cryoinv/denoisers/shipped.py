@@ -44,9 +44,14 @@ def load_denoiser(name: str = _DEFAULT) -> NetworkDenoiser:
     'cryoinv-small'?
     """
     if name in SHIPPED:
-        return NetworkDenoiser(_DATA / SHIPPED[name])
+        return NetworkDenoiser(shipped_file(name))
     if not name.endswith(".safetensors") and not Path(name).is_file():
         raise InputError(
             f"unknown denoiser {name!r}, {nearest(name, SHIPPED).replace('expected', 'expected a file or', 1)}"
         )
     return NetworkDenoiser(name)
+
+
+def shipped_file(name: str) -> Path:
+    """File of a network of the package."""
+    return _DATA / SHIPPED[name]

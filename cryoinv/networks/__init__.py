@@ -3,7 +3,7 @@
 from .apply import apply_denoising, network_inputs, peak_scale
 from .base import DenoisingNetwork, Network
 from .critic import ConvolutionalCritic
-from .files import ARCHITECTURES, read_network, write_network
+from .files import ARCHITECTURES, RECONSTRUCTOR, read_network, write_network
 from .gated import GatedResidualNetwork
 from .gated_unet import GatedUNet
 from .placement import Placement
@@ -11,6 +11,7 @@ from .residual_unet import ResidualUNet
 
 __all__ = [
     "ARCHITECTURES",
+    "RECONSTRUCTOR",
     "ConvolutionalCritic",
     "DenoisingNetwork",
     "GatedResidualNetwork",

@@ -18,10 +18,14 @@ from .gated import GatedResidualNetwork
 from .gated_unet import GatedUNet
 from .residual_unet import ResidualUNet
 
-__all__ = ["ARCHITECTURES", "read_network", "write_network"]
+__all__ = ["ARCHITECTURES", "RECONSTRUCTOR", "read_network", "write_network"]
 
 _ALL = (GatedUNet, ResidualUNet, GatedResidualNetwork, ConvolutionalCritic)
 ARCHITECTURES: dict[str, type[Network]] = {each.name: each for each in _ALL}
+
+
+RECONSTRUCTOR = "1: trilinear, padding 2, separable gridding correction, B/K, K at least 0.001 of its shell's mean"
+"""What makes the maps that networks learn from and are applied to: a network learns the errors of this, too."""
 
 
 def write_network(
@@ -41,7 +45,8 @@ def write_network(
     pixel_sizes : tuple of float
         Smallest and largest pixel size in Å that it was trained with.
     notes : mapping, optional
-        Whatever else is to be remembered, such as the data it was trained with.
+        Whatever else is to be remembered, such as the data it was trained with. A ``reconstructor`` among them must be
+        `RECONSTRUCTOR` when the file is read.
 
     Raises
     ------
@@ -94,8 +99,8 @@ def read_network(path: str | os.PathLike[str], kind: str) -> tuple[Network, dict
     Raises
     ------
     InputError
-        If the file cannot be read, is of another kind, of an unknown architecture or version, or its weights do not
-        fit or are not finite.
+        If the file cannot be read, is of another kind, of an unknown architecture or version, learned from maps of
+        another reconstructor, or its weights do not fit or are not finite.
     """
     tensors, metadata = read_weights(path)
     found = metadata.get("kind")
@@ -109,6 +114,9 @@ def read_network(path: str | os.PathLike[str], kind: str) -> tuple[Network, dict
     except (TypeError, RuntimeError) as error:
         text = str(error).splitlines()
         raise InputError(f"{path}: the weights do not fit {architecture.name} of {sizes} ({' '.join(text)})") from None
+    made_by = (metadata.get("notes") or {}).get("reconstructor", RECONSTRUCTOR)
+    if made_by != RECONSTRUCTOR:
+        raise InputError(f"{path}: learned from maps of the reconstructor {made_by!r}, expected {RECONSTRUCTOR!r}")
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise InputError(f"{path}: the weights {name!r} are not finite")

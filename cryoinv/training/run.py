@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from cryoinv import __version__
 from cryoinv.errors import InputError
 from cryoinv.files import atomic_path
 from cryoinv.io import read_weights
-from cryoinv.networks import apply_denoising, write_network
+from cryoinv.networks import RECONSTRUCTOR, apply_denoising, write_network
 from cryoinv.spaces import resolve_device
 from cryoinv.specs import nearest
 
+from .calibration import Calibration
 from .corpus import Corpus
 from .gaussian import GaussianPairs
 from .held_out import HeldOut
@@ -30,15 +32,11 @@ from .stream import PairStream, held_out_pairs
 from .trainer import Trainer, TrainingPlan
 from .truth import TruthMaker
 
-__all__ = ["PAIR_KINDS", "RECONSTRUCTOR", "Training", "TrainingObserver"]
+__all__ = ["PAIR_KINDS", "Training", "TrainingObserver"]
 
 PAIR_KINDS = ("gaussian", "posed", "intermediate")
-RECONSTRUCTOR = (
-    "trilinear, padding 2, separable gridding correction, B/K with K floored at 0.001 of its shell's mean; 1"
-)
-"""What made the maps a network learned from, and its version: a network learns the errors of this, too."""
-
 WEIGHTS, CHECKPOINT, SUMMARY = "weights.safetensors", "checkpoint.safetensors", "summary.json"
+_CALIBRATION_SEED = 4021
 _TIMED_STEPS = 12  # the first of them are slow
 _MIX = {"gaussian": ("gaussian",), "posed": ("posed",), "intermediate": ("intermediate", "posed")}
 
@@ -85,8 +83,8 @@ class Training:
         Å: the network knows no finer features, and is applied to none.
     intermediates : int
         Refinements to learn from, of "intermediate".
-    held_out : int
-        Held-out data sets, two maps each.
+    held_out, calibrated_on : int
+        Held-out data sets, two maps each, for the figures and for the calibration.
     measure_every, save_every : int
         Steps between measurements, and between checkpoints.
     observer : TrainingObserver
@@ -104,6 +102,7 @@ class Training:
     finest: float | None = None
     intermediates: int = 100
     held_out: int = 24
+    calibrated_on: int = 60
     measure_every: int = 400
     save_every: int = 100
     observer: TrainingObserver = field(default_factory=TrainingObserver)
@@ -153,7 +152,7 @@ class Training:
         log = TrainingLog(self.output, trainer.step)
         self.observer.stage("training", steps - trainer.step)
         trainer.run(callback=lambda told: self._after_step(trainer, held, log, facts, told))
-        return self._finish(trainer, held, facts)
+        return self._finish(trainer, held, facts, valid)
 
     # --- its parts -------------------------------------------------------------------------------------------------
 
@@ -187,12 +186,14 @@ class Training:
 
     def _held_out(self, corpus: Corpus) -> HeldOut:
         """Held-out maps of the kind that refinements leave, whatever was learned from."""
-        if self.pairs == "intermediate":
-            maker: PairMaker = self._intermediates(corpus, "valid")
-        else:
-            maker = PosedPairs(self._truth(corpus, torch.device("cpu")))
+        maker = self._held_out_maker(corpus)
         self.observer.stage("held-out maps", self.held_out)
-        return HeldOut(held_out_pairs([self._coarsened(maker)], self.held_out, callback=self.observer.advance))
+        return HeldOut(held_out_pairs([maker], self.held_out, callback=self.observer.advance))
+
+    def _held_out_maker(self, corpus: Corpus) -> PairMaker:
+        if self.pairs == "intermediate":
+            return self._coarsened(self._intermediates(corpus, "valid"))
+        return self._coarsened(PosedPairs(self._truth(corpus, torch.device("cpu"))))
 
     def _steps(self, stream: PairStream) -> int:
         """Number of steps: as given, or what fills the minutes at the rate of a network that is thrown away."""
@@ -246,19 +247,36 @@ class Training:
         network = trainer.averaged().to(self.place)
         return held.summary(held.measure(lambda x, w: apply_denoising(network, x, w), self.place))
 
-    def _finish(self, trainer: Trainer, held: HeldOut, facts: dict[str, Any]) -> dict[str, Any]:
+    def _finish(self, trainer: Trainer, held: HeldOut, facts: dict[str, Any], valid: Corpus) -> dict[str, Any]:
         """Write the weights with their card, and the summary."""
         figures, pixel_size = self._measured(trainer, held), self.preset.pixel_size
         card = {
             **facts,
             "steps": trainer.step,
             "held_out": {**figures, "maps": len(held.pairs)},
+            "calibration": self._calibration(trainer, valid),
             "licence": "BSD-3-Clause",
         }
         write_network(self.output / WEIGHTS, trainer.averaged(), (pixel_size, pixel_size), card)
         with atomic_path(self.output / SUMMARY) as temporary:
             temporary.write_text(json.dumps(card, indent=1, allow_nan=False), encoding="utf-8")
         return card
+
+    def _calibration(self, trainer: Trainer, valid: Corpus) -> dict[str, Any]:
+        """How far the network is to be believed, on other held-out maps than those of the figures."""
+        network = trainer.averaged().to(self.place)
+        maker = self._held_out_maker(valid)
+        self.observer.stage("calibration", self.calibrated_on)
+
+        def denoise(maps: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
+            with torch.no_grad():
+                return apply_denoising(network, maps.to(self.place), transfer.to(self.place)).cpu()
+
+        calibration = Calibration(denoise)
+        for i in range(self.calibrated_on):
+            calibration.add(maker(np.random.default_rng((_CALIBRATION_SEED, i))))
+            self.observer.advance(1)
+        return calibration.solved()
 
 
 def _steps_of(checkpoint: Path) -> int:

@@ -12,10 +12,11 @@ import time
 import pytest
 import torch
 
-from cryoinv.denoisers import NetworkDenoiser, PriorContext
+from cryoinv.denoisers import NetworkDenoiser, PriorContext, Wiener
 from cryoinv.errors import InputError
 from cryoinv.io import read_weights
 from cryoinv.networks import read_network
+from cryoinv.spaces import centred_irfft, centred_rfft, radial_expand, radial_mean
 from cryoinv.training import IntermediateMaker, Preset, Training, TrainingObserver, preset_of
 
 from .corpora import write_folder
@@ -32,8 +33,9 @@ def structures(tmp_path_factory):
 
 
 def training(structures, output, **options):
-    defaults = {"pairs": "gaussian", "device": "cpu", "held_out": 2, "measure_every": 3, "save_every": 2}
-    return Training(structures, output, options.pop("preset", TINY), **(defaults | options))
+    few = {"held_out": 2, "calibrated_on": 3, "measure_every": 3, "save_every": 2}
+    options = {"pairs": "gaussian", "device": "cpu"} | few | options
+    return Training(structures, output, options.pop("preset", TINY), **options)
 
 
 class Told(TrainingObserver):
@@ -61,8 +63,9 @@ def test_it_writes_weights_with_a_card(whole):
     network, metadata = read_network(output / "weights.safetensors", "denoiser")
     assert network.sizes == TINY.sizes and metadata["pixel_sizes"] == (8.0, 8.0)
     card = metadata["notes"]
-    for key in ("structures", "pairs", "reconstructor", "target", "steps", "held_out", "licence", "version", "seed"):
-        assert key in card
+    assert {"structures", "pairs", "reconstructor", "target", "steps", "held_out", "licence", "version", "seed"} <= set(card)
+    assert len(card["calibration"]["a"]) == len(card["calibration"]["resolution_ends"])
+    assert NetworkDenoiser(output / "weights.safetensors").calibration == card["calibration"]
     assert card["structures"] == 4 and card["pairs"] == "gaussian" and card["steps"] == 6
     assert json.loads((output / "summary.json").read_text()) == summary
     assert {"fraction_better_than_wiener", "l2_ratio_to_masked_wiener", "maps"} <= set(summary["held_out"])
@@ -123,8 +126,18 @@ def test_it_learns_from_its_own_refinements(structures, tmp_path, monkeypatch):
 
 
 def test_the_coarse_network_knows_nothing_finer(structures, tmp_path):
-    summary = training(structures, tmp_path, finest=24.0, steps=2).run()
-    assert summary["finest"] == 24.0
+    """Its output has the power of the Wiener-filtered map beyond that resolution, and no more."""
+    summary = training(structures, tmp_path, finest=32.0, steps=4).run()
+    denoiser = NetworkDenoiser(tmp_path / "weights.safetensors")
+    assert summary["finest"] == denoiser.finest == 32.0
+    x = torch.randn(16, 16, 16, generator=torch.Generator().manual_seed(0))
+    context = PriorContext.nominal(16, 8.0, 18.0)
+    found, filtered = (radial_mean(centred_rfft(f.denoise(x, context)).abs() ** 2, 16) for f in (denoiser, Wiener()))
+    torch.testing.assert_close(found[5:8], filtered[5:8])
+    # What is finer has no say in what is coarser either.
+    changed = x + centred_irfft(radial_expand(torch.tensor([0.0] * 5 + [1.0] * 4), 16) * centred_rfft(2 * x), 16)
+    moved = radial_mean(centred_rfft(denoiser.denoise(changed, context) - denoiser.denoise(x, context)).abs() ** 2, 16)
+    assert moved[:5].max() < 1e-8 * moved[5:].max()
 
 
 @pytest.mark.parametrize(
