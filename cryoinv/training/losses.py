@@ -9,7 +9,7 @@ from cryoinv.spaces.spectrum import centred_rfft, radial_mean
 __all__ = ["denoising_loss", "relative_errors"]
 
 _LEAST = 0.02  # of the target: a filter's errors below this are no measure
-_SMOOTH = 1e-3  # a root has no slope at zero without
+_SMOOTH = 1e-3  # of the filter's error: without it a perfect map would be infinitely good
 
 
 def relative_errors(found: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,14 +37,16 @@ def relative_errors(found: torch.Tensor, target: torch.Tensor) -> tuple[torch.Te
 def denoising_loss(
     found: torch.Tensor, target: torch.Tensor, wiener: torch.Tensor, transfer: torch.Tensor, shells: float = 0.5
 ) -> torch.Tensor:
-    r"""Mean over maps of their errors in units of the Wiener filter's: in L1, in L2, and shell by shell.
+    r"""Mean over maps of the logarithm of their errors in units of the Wiener filter's: L1, L2, and shell by shell.
 
-    .. math:: \tfrac12\frac{\|f-t\|_1}{\|v-t\|_1} + \tfrac12\frac{\|f-t\|_2}{\|v-t\|_2}
-              + \gamma\,\mathrm{mean}_{s:\,W_s>0} \sqrt{\frac{\sum_{k \in s}|F_k-T_k|^2}{\sum_{k \in s}|V_k-T_k|^2}} .
+    .. math:: \tfrac12\log\frac{\|f-t\|_1}{\|v-t\|_1} + \tfrac12\log\frac{\|f-t\|_2}{\|v-t\|_2}
+              + \frac\gamma2\,\mathrm{mean}_{s:\,W_s>0} \log\frac{\sum_{k \in s}|F_k-T_k|^2}{\sum_{k \in s}|V_k-T_k|^2} .
 
-    Against the target alone maps and shells that are nearly noise would outweigh all others: there the filter's
-    error is many times the target. The first two terms see hardly more than the lowest shells, which hold nearly all
-    the power; the last sees all alike. Where the filter is right to a fiftieth of the target, that is the measure.
+    It is zero for the filter itself. In units of the target maps and shells that are nearly noise would outweigh all
+    others, where the filter's error is many times the target; in plain units of the filter's errors those that are
+    nearly perfect would, as long as the network does them harm. With the logarithm it is the relative improvement that
+    counts, of every map and shell alike. The first two terms see hardly more than the lowest shells, which hold nearly
+    all the power. Where the filter is right to a fiftieth of the target, that is the measure.
 
     Parameters
     ----------
@@ -59,14 +61,14 @@ def denoising_loss(
     -------
     torch.Tensor, shape ()
     """
-    ratios = [
-        own / theirs.clamp(min=_LEAST)
+    terms = [
+        (own / theirs.clamp(min=_LEAST) + _SMOOTH).log()
         for own, theirs in zip(relative_errors(found, target), relative_errors(wiener, target), strict=True)
     ]
     n = found.shape[-1]
     own, theirs, power = (radial_mean(centred_rfft(x).abs() ** 2, n) for x in (found - target, wiener - target, target))
     measure = torch.maximum(theirs, _LEAST**2 * power)
     counted = (transfer > 0) & (measure > 0)
-    by_shell = (own / torch.where(counted, measure, 1) + _SMOOTH**2).sqrt()
+    by_shell = (own / torch.where(counted, measure, 1) + _SMOOTH**2).log() / 2
     mean = (by_shell * counted).sum(1) / counted.sum(1).clamp(min=1)
-    return (0.5 * ratios[0] + 0.5 * ratios[1] + shells * mean).mean()
+    return (0.5 * terms[0] + 0.5 * terms[1] + shells * mean).mean()

@@ -63,7 +63,7 @@ def test_it_writes_weights_with_a_card(whole):
     network, metadata = read_network(output / "weights.safetensors", "denoiser")
     assert network.sizes == TINY.sizes and metadata["pixel_sizes"] == (8.0, 8.0)
     card = metadata["notes"]
-    assert {"structures", "pairs", "reconstructor", "target", "steps", "held_out", "licence", "version", "seed"} <= set(card)
+    assert {"pairs", "reconstructor", "target", "steps", "held_out", "licence", "version", "seed"} <= set(card)
     assert len(card["calibration"]["a"]) == len(card["calibration"]["resolution_ends"])
     assert NetworkDenoiser(output / "weights.safetensors").calibration == card["calibration"]
     assert card["structures"] == 4 and card["pairs"] == "gaussian" and card["steps"] == 6
