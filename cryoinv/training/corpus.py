@@ -116,8 +116,8 @@ class Corpus(Sequence[Structure]):
         ----------
         folder : str or path-like
             Of the structures.
-        split : {"train", "valid"}
-            Which part.
+        split : {"train", "valid", "all"}
+            Which part; "all" takes everything in the folder itself.
 
         Raises
         ------
@@ -133,15 +133,15 @@ class Corpus(Sequence[Structure]):
         cryoinv.errors.InputError: ...: holds no structures (.pdb, .ent, .cif, also .gz) and no structures.npz
         """
         folder = Path(folder)
-        if split not in ("train", "valid"):
-            raise InputError(f"split is {split!r}, expected 'train' or 'valid'")
+        if split not in ("train", "valid", "all"):
+            raise InputError(f"split is {split!r}, expected 'train', 'valid' or 'all'")
         if not folder.is_dir():
             raise InputError(f"{folder}: there is no such folder of structures")
-        is_split = all((folder / name).is_dir() for name in ("train", "valid"))
+        is_split = split != "all" and all((folder / name).is_dir() for name in ("train", "valid"))
         where = folder / split if is_split else folder
         structures, left_out, wanted = [], [], 0
         for name, model in _models(where):
-            if not is_split and (zlib.crc32(name.encode()) % _HELD_OUT == 0) != (split == "valid"):
+            if not is_split and split != "all" and (zlib.crc32(name.encode()) % _HELD_OUT == 0) != (split == "valid"):
                 continue
             wanted += 1
             try:

@@ -40,7 +40,7 @@ def denoising_loss(
     r"""Mean over maps of the logarithm of their errors in units of the Wiener filter's: L1, L2, and shell by shell.
 
     .. math:: \tfrac12\log\frac{\|f-t\|_1}{\|v-t\|_1} + \tfrac12\log\frac{\|f-t\|_2}{\|v-t\|_2}
-              + \frac\gamma2\,\mathrm{mean}_{s:\,W_s>0} \log\frac{\sum_{k \in s}|F_k-T_k|^2}{\sum_{k \in s}|V_k-T_k|^2} .
+              + \frac\gamma2\,\mathrm{mean}_{W_s>0} \log\frac{\sum_{k \in s}|F_k-T_k|^2}{\sum_{k \in s}|V_k-T_k|^2} .
 
     It is zero for the filter itself. In units of the target maps and shells that are nearly noise would outweigh all
     others, where the filter's error is many times the target; in plain units of the filter's errors those that are
