@@ -17,11 +17,19 @@ from .errors import CryoinvError, DeviceError, InputError
 
 if TYPE_CHECKING:
     from .comparison import Comparison, Method, compare
-    from .denoisers import Denoiser, LowPass, NetworkDenoiser, SolventFlattening, Wiener, denoiser_from
+    from .denoisers import (
+        Denoiser,
+        LowPass,
+        NetworkDenoiser,
+        SolventFlattening,
+        Wiener,
+        denoiser_from,
+        load_denoiser,
+    )
     from .geometry import Poses
     from .io import ParticleStack, read_volume, write_volume
     from .likelihood import FourierImages, MarginalLikelihood
-    from .networks import GatedResidualNetwork, read_network, write_network
+    from .networks import GatedUNet, read_network, write_network
     from .operators import CTF, ForwardModel, FourierSlice, FourierTransform, Shift, SoftMask
     from .priors import (
         RED,
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
         ConfidenceWeightedRED,
         ConsensusOfDenoisers,
         GaussianPrior,
+        LearnedPrior,
         MaskedGaussianPrior,
         PlugAndPlay,
         Prior,
@@ -57,21 +66,24 @@ if TYPE_CHECKING:
         solver_from,
     )
     from .spaces import HermitianSpace, ImageSpace, VolumeSpace
+    from .training import Training
 
 __version__ = "0.1.0"
 
 _ROOMS = {
     "comparison": ("Comparison", "Method", "compare"),
-    "denoisers": ("Denoiser", "LowPass", "NetworkDenoiser", "SolventFlattening", "Wiener", "denoiser_from"),
+    "denoisers": (
+        "Denoiser", "LowPass", "NetworkDenoiser", "SolventFlattening", "Wiener", "denoiser_from", "load_denoiser",
+    ),
     "geometry": ("Poses",),
     "io": ("ParticleStack", "read_volume", "write_volume"),
     "likelihood": ("FourierImages", "MarginalLikelihood"),
-    "networks": ("GatedResidualNetwork", "read_network", "write_network"),
+    "networks": ("GatedUNet", "read_network", "write_network"),
     "operators": ("CTF", "ForwardModel", "FourierSlice", "FourierTransform", "Shift", "SoftMask"),
     "priors": (
         "RED", "AdversarialRegulariser", "BlushStyle", "ConfidenceWeightedRED", "ConsensusOfDenoisers", "GaussianPrior",
-        "MaskedGaussianPrior", "PlugAndPlay", "Prior", "ScoreMatchingPrior", "TotalVariationPrior", "VolumePrior",
-        "WilsonPrior", "prior_from",
+        "LearnedPrior", "MaskedGaussianPrior", "PlugAndPlay", "Prior", "ScoreMatchingPrior", "TotalVariationPrior",
+        "VolumePrior", "WilsonPrior", "prior_from",
     ),
     "refinement": ("RefinementSettings", "reconstruct", "refine"),
     "simulation": ("simulate_dataset",),
@@ -80,6 +92,7 @@ _ROOMS = {
         "ProximalGradient", "REDUpdate", "m_step_from", "solver_from",
     ),
     "spaces": ("HermitianSpace", "ImageSpace", "VolumeSpace"),
+    "training": ("Training",),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -105,13 +118,14 @@ __all__ = [
     "FourierImages",
     "FourierSlice",
     "FourierTransform",
-    "GatedResidualNetwork",
+    "GatedUNet",
     "GaussianPrior",
     "GradientDescent",
     "HermitianSpace",
     "ImageSpace",
     "InputError",
     "KGradient",
+    "LearnedPrior",
     "LowPass",
     "MarginalLikelihood",
     "MaskedGaussianPrior",
@@ -129,12 +143,14 @@ __all__ = [
     "SoftMask",
     "SolventFlattening",
     "TotalVariationPrior",
+    "Training",
     "VolumePrior",
     "VolumeSpace",
     "Wiener",
     "WilsonPrior",
     "compare",
     "denoiser_from",
+    "load_denoiser",
     "m_step_from",
     "prior_from",
     "read_network",

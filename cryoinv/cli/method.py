@@ -19,11 +19,14 @@ __all__ = [
 
 SPEC = "SPEC"
 # Copies of the registries' names: to ask those for them would import torch before any help is shown.
-PRIOR_NAMES = "gaussian, masked-gaussian, wilson, tv, red, cw-red, score-matching, consensus, pnp, blush, adversarial"
+PRIOR_NAMES = (
+    "gaussian, masked-gaussian, wilson, tv, red, cw-red, score-matching, consensus, pnp, blush, adversarial, learned"
+)
 M_STEP_NAMES = "closed-form, red, fixed-point, admm, proximal-gradient, ista, fista, gradient, l-bfgs"
 SOLVER_NAMES = "em, sgd, adam, kgrad"
 DEFAULT_METHODS = "gaussian, masked-gaussian, red, cw-red"  # of `compare`
 DENOISER_NAMES = "lowpass, wiener, tv, wavelet, nlm, solvent, compose, rotations, bands, patches, network"
+NETWORK_NAMES = "cryoinv-small"
 PriorSpec = Annotated[
     str,
     typer.Option(
@@ -45,7 +48,8 @@ SolverSpec = Annotated[
 DenoiserSpec = Annotated[
     str | None,
     typer.Option(
-        help=f"Denoiser of a prior that takes one, or a .safetensors file of a network. Names: {DENOISER_NAMES}.",
+        help="Denoiser of a prior that takes one, or a .safetensors file of a network. "
+        f"Names: {DENOISER_NAMES}, {NETWORK_NAMES}.",
         metavar=f"{SPEC}|FILE",
     ),
 ]

@@ -6,12 +6,14 @@ from .adversarial import AdversarialRegulariser, BoundAdversarial, critic_input
 from .amplitude import CALIBRATED_DATA, CALIBRATED_DENOISER, Amplitude
 from .base import BoundPrior, Prior
 from .blush import BlushStyle
+from .calibrated import CalibratedAmplitude
 from .confidence import confidence_rule, paper_confidence, script_confidence
 from .confidence_weighted_red import ConfidenceWeightedRED
 from .consensus import ConsensusOfDenoisers
 from .critic_step import critic_step
 from .gaussian import GaussianPrior, QuadraticFunctional
 from .inflation_guard import trust_factor
+from .learned import LearnedPrior
 from .masked import MaskedGaussianPrior, MaskedQuadratic
 from .plug_and_play import BoundPlugAndPlay, PlugAndPlay
 from .red import RED, BoundRED
@@ -35,9 +37,11 @@ __all__ = [
     "BoundPrior",
     "BoundRED",
     "BoundVolumePrior",
+    "CalibratedAmplitude",
     "ConfidenceWeightedRED",
     "ConsensusOfDenoisers",
     "GaussianPrior",
+    "LearnedPrior",
     "MaskedGaussianPrior",
     "MaskedQuadratic",
     "PlugAndPlay",

@@ -80,9 +80,8 @@ class LearnedPrior(RED):
             raise InputError(f"role is {role!r}, {nearest(str(role), _ROLES)}")
         denoiser = load_denoiser() if denoiser is None else denoiser
         super().__init__(denoiser, weight, tau2_fudge=tau2_fudge, guard=guard)
-        self.amplitude = (
-            CalibratedAmplitude(_calibration_of(denoiser)) if role == "output" else _Undamped("undamped", floor)
-        )
+        calibrated, undamped = CalibratedAmplitude(_calibration_of(denoiser)), _Undamped("undamped", floor)
+        self.role, self.amplitude = role, calibrated if role == "output" else undamped
 
     def for_output(self) -> LearnedPrior:
         """Return the same prior in the role of what is reported."""

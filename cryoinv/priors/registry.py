@@ -11,6 +11,7 @@ from .blush import BlushStyle
 from .confidence_weighted_red import ConfidenceWeightedRED
 from .consensus import ConsensusOfDenoisers
 from .gaussian import GaussianPrior
+from .learned import LearnedPrior
 from .masked import MaskedGaussianPrior
 from .plug_and_play import PlugAndPlay
 from .red import RED
@@ -32,6 +33,7 @@ _ALL: tuple[type[Prior], ...] = (
     PlugAndPlay,
     BlushStyle,
     AdversarialRegulariser,
+    LearnedPrior,
 )
 PRIORS: dict[str, type[Prior]] = {each.name: each for each in _ALL}
 

@@ -1,0 +1,119 @@
+"""The learned prior: what is aligned to and what is reported, written out; and what it must be told."""
+
+import numpy as np
+import pytest
+import torch
+
+from cryoinv.denoisers import NetworkDenoiser, Wiener, wiener_transfer
+from cryoinv.errors import InputError
+from cryoinv.networks import GatedUNet, write_network
+from cryoinv.priors import CalibratedAmplitude, GaussianPrior, LearnedPrior, prior_from
+from cryoinv.solvers import ClosedForm, REDUpdate
+
+from .denoising import SCHEMES, context, statistics
+
+CALIBRATION = {
+    "resolution_ends": [10.0, 1e9],
+    "fsc_ends": [0.3, 0.7, 1.0],
+    "a": [[1.0, 0.5, 0.25], [1.0, 0.9, 0.8]],
+    "b": [[0.0, 0.5, 1.0], [0.0, 0.1, 0.2]],
+}
+
+
+@pytest.fixture
+def file(tmp_path):
+    torch.manual_seed(0)
+    network = GatedUNet(2, 1)
+    torch.nn.init.normal_(network.last.weight, std=0.1)
+    path = tmp_path / "net.safetensors"
+    write_network(path, network, (2.0, 5.0), {"calibration": CALIBRATION})
+    return path
+
+
+def parts(scheme, denoiser):
+    s, c = statistics(scheme), context(scheme.n)
+    f = s.from_volume(denoiser.denoise(s.to_volume(s.unregularised()), c))
+    return s, c, f, ClosedForm()(s, GaussianPrior().bind(s, c))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_what_is_aligned_to_is_the_undamped_network_map(scheme, file):
+    denoiser = NetworkDenoiser(file)
+    s, c, f, _ = parts(scheme, denoiser)
+    fsc = torch.cat([c.fsc[1:2], c.fsc[1:]]).clamp(0, 1)
+    expected = s.expand(1 / fsc.clamp(min=0.2)) * f
+    found = REDUpdate()(s, LearnedPrior(denoiser).bind(s, c))
+    torch.testing.assert_close(found, expected.to(found), atol=1e-10, rtol=1e-7)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+@pytest.mark.parametrize("trust", [1.0, 0.25, 0.0])
+def test_what_is_reported_is_the_calibrated_mix(scheme, trust, file):
+    from dataclasses import replace
+
+    denoiser = NetworkDenoiser(file)
+    s, c, f, mapped = parts(scheme, denoiser)
+    c = replace(c, trust=torch.full_like(c.fsc, trust))
+    prior = LearnedPrior(denoiser).for_output()
+    a, b = CalibratedAmplitude(CALIBRATION).gains(c.fsc, c.resolution)
+    mix = s.expand(a) * mapped + s.expand(b) * f
+    expected = (1 - trust) * mapped + trust * mix
+    found = REDUpdate()(s, prior.bind(s, c))
+    torch.testing.assert_close(found, expected.to(found), atol=1e-10, rtol=1e-7)
+    if trust == 0:
+        assert torch.equal(found, mapped)
+
+
+def test_tables_are_read_between_the_middles_of_their_bins():
+    amplitude = CalibratedAmplitude(CALIBRATION)
+    fsc = torch.tensor([1.0, 0.85, 0.675, 0.5, 0.325, 0.15, 0.0])
+    a, b = amplitude.gains(fsc, resolution=8.0)
+    middles, rows = [0.15, 0.5, 0.85], np.clip(fsc.numpy(), 0, 1)
+    rows[0] = rows[1]  # the zeroth shell is as the first
+    np.testing.assert_allclose(a, np.interp(rows, middles, CALIBRATION["a"][0]), atol=1e-6)
+    np.testing.assert_allclose(b, np.interp(rows, middles, CALIBRATION["b"][0]), atol=1e-6)
+    coarse, _ = amplitude.gains(fsc, resolution=12.0)
+    np.testing.assert_allclose(coarse, np.interp(rows, middles, CALIBRATION["a"][1]), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"a": None},
+        {"a": [[1.0]]},
+        {"b": [[float("nan")] * 3] * 2},
+        {"fsc_ends": [0.7, 0.3, 1.0]},
+        {"resolution_ends": 3.0},
+        {"resolution_ends": ["a", "b"]},
+    ],
+)
+def test_tables_that_do_not_fit_are_refused(change):
+    with pytest.raises(InputError, match="calibration"):
+        CalibratedAmplitude({k: v for k, v in (CALIBRATION | change).items() if v is not None})
+
+
+def test_roles_are_told_apart_and_found_by_name(file):
+    prior = prior_from(f"learned,denoiser={file},floor=0.3,guard=false")
+    assert prior.role == "reference" and not prior.guarded
+    output = prior.for_output()
+    assert output.role == "output" and output.for_output().role == "output" and not output.guarded
+    assert repr(prior) != repr(output) and "floor=0.3" in repr(output)
+    assert LearnedPrior(NetworkDenoiser(file)).guarded
+
+
+def test_what_does_not_suit_is_refused(file):
+    with pytest.raises(InputError, match="has no calibration"):
+        LearnedPrior(Wiener())
+    with pytest.raises(InputError, match="has no calibration"):
+        LearnedPrior(NetworkDenoiser(GatedUNet(2, 1)))
+    with pytest.raises(InputError, match="role is 'outputs'.*did you mean 'output'"):
+        LearnedPrior(NetworkDenoiser(file), role="outputs")
+    with pytest.raises(InputError, match="floor is 0"):
+        LearnedPrior(NetworkDenoiser(file), floor=0.0)
+    with pytest.raises(InputError, match="λ"):
+        LearnedPrior(NetworkDenoiser(file), weight=1.5)
+
+
+def test_the_filter_and_the_amplitude_go_by_the_same_curve():
+    c = context(16)
+    assert torch.equal(Wiener().transfer(c), wiener_transfer(c.fsc))
