@@ -3,9 +3,9 @@
     python benchmarks/learned.py 1qvr.cif 3cyj.cif 3nxu.cif 4edj.cif --output learned --json
 
 One amplitude belongs to a noise level, whatever the structure, as in table 1 of Kimanius et al. (2020): larger ones
-have the higher signal-to-noise ratio, and the levels are named by its mean. Each case is the program's own `simulate` and
-`compare`; what is finished is not run again. With --json the last line holds the figures. Two cases run at a time,
-each on one thread.
+have the higher signal-to-noise ratio, and the levels are named by its mean. Each case is the program's own `simulate`
+and `compare`; what is finished is not run again. Two cases run at a time, each on one thread. With --json the last line
+holds the figures.
 """
 
 import argparse
