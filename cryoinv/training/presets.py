@@ -44,7 +44,7 @@ class Preset:
     pixel_size: float = 3.0
     batch: int = 4
     steps: int = 3000
-    rate: float = 1e-3
+    rate: float = 6e-4
     about: str = ""
 
     def network(self, seed: int) -> Network:
@@ -68,7 +68,7 @@ PRESETS: dict[str, Preset] = {
     "small": Preset(
         "gated-unet",
         {"width": 32, "depth": 3, "blocks": 1},
-        steps=3200,
+        steps=3000,
         about="an hour on two cores; 1.5 million weights",
     ),
     "base": Preset(
