@@ -1,6 +1,6 @@
 """From atomic structures to a trained denoiser: pairs of noisy and true maps, the training, what it is worth."""
 
-from .calibration import Calibration
+from .calibration import Calibration, recalibrate
 from .corpus import Corpus, Structure
 from .gaussian import GaussianPairs
 from .held_out import HeldOut, Measured
@@ -38,5 +38,6 @@ __all__ = [
     "denoising_loss",
     "held_out_pairs",
     "preset_of",
+    "recalibrate",
     "relative_errors",
 ]

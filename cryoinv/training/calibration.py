@@ -7,12 +7,14 @@ estimate, a = 1, b = 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from cryoinv.networks import apply_denoising, read_network, write_network
 from cryoinv.networks.apply import filtered
 from cryoinv.operators import soft_sphere
 from cryoinv.spaces.spectrum import centred_rfft, radial_mean
@@ -20,7 +22,7 @@ from cryoinv.spaces.spectrum import centred_rfft, radial_mean
 from .held_out import context_of
 from .pairs import Pairs
 
-__all__ = ["FSC_ENDS", "RESOLUTION_ENDS", "Calibration"]
+__all__ = ["FSC_ENDS", "RESOLUTION_ENDS", "Calibration", "recalibrate"]
 
 FSC_ENDS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 0.95, 0.99, 1.0)
 """Ends of the bins of half-map FSC."""
@@ -109,6 +111,47 @@ class Calibration:
             **rounded,
             "shells": [[int(v) for v in row] for row in count],
         }
+
+
+def recalibrate(
+    path: str | os.PathLike[str], output: str | os.PathLike[str], pairs: Iterable[Pairs], about: str
+) -> dict[str, Any]:
+    """Write a network's file again with the calibration that other maps give.
+
+    Parameters
+    ----------
+    path : str or path-like
+        What `networks.write_network` wrote.
+    output : str or path-like
+        The new file.
+    pairs : iterable of Pairs
+        Maps that the network has not learned from, of the kind it is to be applied to.
+    about : str
+        What maps these are, for the card.
+
+    Returns
+    -------
+    dict
+        The calibration.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or written.
+    """
+    network, metadata = read_network(path, "denoiser")
+
+    def denoise(maps: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return apply_denoising(network, maps, transfer)
+
+    calibration = Calibration(denoise)
+    for each in pairs:
+        calibration.add(each)
+    found = calibration.solved()
+    notes = {**metadata["notes"], "calibration": found, "calibrated_on": about}
+    write_network(output, network, metadata["pixel_sizes"], notes)
+    return found
 
 
 def gaussian_map(noisy: torch.Tensor, fsc: torch.Tensor, radius: float) -> torch.Tensor:

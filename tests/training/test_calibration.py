@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from cryoinv.networks import GatedUNet, read_network, write_network
 from cryoinv.networks.apply import filtered
 from cryoinv.operators import soft_sphere
 from cryoinv.spaces import centred_rfft, radial_mean
-from cryoinv.training import Calibration, GaussianPairs, held_out_pairs
+from cryoinv.training import Calibration, GaussianPairs, held_out_pairs, recalibrate
 from cryoinv.training.calibration import FSC_ENDS, RESOLUTION_ENDS, gaussian_map
 from cryoinv.training.held_out import context_of
 
@@ -108,3 +109,14 @@ def test_the_gaussian_map_is_that_of_the_volume_normalised_prior():
     tau2_k = fsc / (1 - fsc) / share
     expected = filtered(tau2_k / (1 + tau2_k), x)
     torch.testing.assert_close(gaussian_map(x, fsc, 5.0), expected)
+
+
+def test_a_file_is_calibrated_again(pairs, tmp_path):
+    torch.manual_seed(0)
+    network = GatedUNet(2, 1)
+    write_network(tmp_path / "a.safetensors", network, (5.0, 5.0), {"structures": 3, "calibration": {"a": "old"}})
+    found = recalibrate(tmp_path / "a.safetensors", tmp_path / "b.safetensors", [pairs], "heaps in Gaussian noise")
+    again, metadata = read_network(tmp_path / "b.safetensors", "denoiser")
+    assert metadata["notes"] == {"structures": 3, "calibration": found, "calibrated_on": "heaps in Gaussian noise"}
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), network.parameters(), strict=True))
+    assert sum(map(sum, found["shells"])) > 50
