@@ -6,7 +6,7 @@ from .adversarial import AdversarialRegulariser, BoundAdversarial, critic_input
 from .amplitude import CALIBRATED_DATA, CALIBRATED_DENOISER, Amplitude
 from .base import BoundPrior, Prior
 from .blush import BlushStyle
-from .calibrated import CalibratedAmplitude
+from .calibrated import CalibratedAmplitude, calibrated_curve
 from .confidence import confidence_rule, paper_confidence, script_confidence
 from .confidence_weighted_red import ConfidenceWeightedRED
 from .consensus import ConsensusOfDenoisers
@@ -52,6 +52,7 @@ __all__ = [
     "TotalVariationPrior",
     "VolumePrior",
     "WilsonPrior",
+    "calibrated_curve",
     "confidence_rule",
     "critic_input",
     "critic_step",

@@ -57,6 +57,13 @@ class Prior(Described):
         """Return the prior of the map that is reported, where that is not the one that is aligned to; else itself."""
         return self
 
+    def expected_excess(self, context: PriorContext) -> torch.Tensor | None:
+        """By how much the FSC of two denoised halves is to exceed that of the halves, (n//2+1,), if that is known.
+
+        The inflation guard takes nothing away for it, see `trust_factor`.
+        """
+        return None
+
     def offers(self) -> list[str]:
         """Names of what the prior offers."""
         known = ("value", "gradient", "proximal", "precision", "correction")

@@ -1,4 +1,4 @@
-"""Amplitudes that held-out maps told: by resolution of the map and FSC of the shell."""
+"""What held-out maps told of a denoiser: tables by resolution of the map and FSC of the shell."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from cryoinv.errors import InputError
 
 from .amplitude import Amplitude
 
-__all__ = ["CalibratedAmplitude"]
-
-_TABLES = ("a", "b")
+__all__ = ["CalibratedAmplitude", "calibrated_curve"]
 
 
 class CalibratedAmplitude(Amplitude):
-    r"""Gains a and b of :math:`x = a\,x_{MAP} + b\,f` from a network's calibration, between its bins by interpolation.
+    r"""Gains a and b of :math:`x = a\,x_{MAP} + b\,f` from a network's calibration, see `calibrated_curve`.
 
     Parameters
     ----------
@@ -41,7 +39,9 @@ class CalibratedAmplitude(Amplitude):
 
     def __init__(self, calibration: Mapping[str, Any]):
         super().__init__("mix")
-        self._resolution_ends, self._fsc_ends, self._tables = _checked(calibration)
+        self._calibration = calibration
+        for name in ("a", "b"):
+            _checked(calibration, name)
 
     def gains(self, fsc: torch.Tensor, resolution: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
         """Gains a and b of every shell, shapes (n//2+1,), in double precision.
@@ -53,37 +53,56 @@ class CalibratedAmplitude(Amplitude):
         resolution : float
             Of the half-maps, in Å: which row of the tables counts.
         """
-        row = int(torch.bucketize(resolution, self._resolution_ends).clamp(max=len(self._resolution_ends) - 1))
-        fsc = torch.cat([fsc[1:2], fsc[1:]]).double().clamp(0, 1)
-        starts = torch.cat([torch.zeros(1, dtype=torch.float64), self._fsc_ends[:-1]])
-        centres = ((starts + self._fsc_ends) / 2).to(fsc.device)
-        a, b = (_interpolated(centres, table[row].to(fsc.device), fsc) for table in self._tables)
+        a, b = (calibrated_curve(self._calibration, name, fsc, resolution) for name in ("a", "b"))
         return a, b
 
 
-def _interpolated(places: torch.Tensor, values: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-    """Piecewise linear through (places, values), constant beyond the first and the last."""
+def calibrated_curve(
+    calibration: Mapping[str, Any], name: str, fsc: torch.Tensor, resolution: float
+) -> torch.Tensor:
+    """Value of a calibration's table for every shell, linear between the middles of its bins of FSC.
+
+    Parameters
+    ----------
+    calibration : mapping
+        See `training.Calibration`.
+    name : str
+        Of the table.
+    fsc : torch.Tensor, shape (n//2+1,)
+        Half-map FSC; the zeroth shell, a single coefficient, is taken to be as the first.
+    resolution : float
+        Å.
+
+    Returns
+    -------
+    torch.Tensor, shape (n//2+1,), float64
+
+    Raises
+    ------
+    InputError
+        If there is no such table, or it does not fit its bins.
+    """
+    resolutions, ends, table = _checked(calibration, name)
+    row = int(torch.bucketize(resolution, resolutions).clamp(max=len(resolutions) - 1))
+    fsc = torch.cat([fsc[1:2], fsc[1:]]).double().clamp(0, 1)
+    starts = torch.cat([torch.zeros(1, dtype=torch.float64), ends[:-1]])
+    places, values = ((starts + ends) / 2).to(fsc.device), table[row].to(fsc.device)
     if len(places) == 1:
-        return values.expand_as(at)
-    high = torch.bucketize(at, places).clamp(1, len(places) - 1)
-    share = ((at - places[high - 1]) / (places[high] - places[high - 1])).clamp(0, 1)
+        return values.expand_as(fsc)
+    high = torch.bucketize(fsc, places).clamp(1, len(places) - 1)
+    share = ((fsc - places[high - 1]) / (places[high] - places[high - 1])).clamp(0, 1)
     return torch.lerp(values[high - 1], values[high], share)
 
 
-def _checked(calibration: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+def _checked(calibration: Mapping[str, Any], name: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ends of both bins and the table."""
     try:
-        resolutions, fscs, *tables = (
-            torch.tensor(calibration[key], dtype=torch.float64) for key in ("resolution_ends", "fsc_ends", *_TABLES)
+        resolutions, fscs, table = (
+            torch.tensor(calibration[key], dtype=torch.float64) for key in ("resolution_ends", "fsc_ends", name)
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"the calibration lacks or mistakes {error}, expected tables by resolution and FSC"
-        ) from None
-    shape = (len(resolutions), len(fscs)) if resolutions.ndim == fscs.ndim == 1 else ()
-    fits = bool(shape) and all(tuple(table.shape) == shape and bool(table.isfinite().all()) for table in tables)
-    rising = fits and all(bool((ends[1:] > ends[:-1]).all()) for ends in (resolutions, fscs))
-    if not rising:
-        raise InputError(
-            "the calibration's tables do not fit its bins, expected finite numbers for ascending ends"
-        )
-    return resolutions, fscs, tables
+        raise InputError(f"the calibration lacks or mistakes {error}, expected tables by resolution and FSC") from None
+    fits = resolutions.ndim == fscs.ndim == 1 and table.shape == (len(resolutions), len(fscs))
+    if not (fits and bool(table.isfinite().all()) and all(bool((e[1:] > e[:-1]).all()) for e in (resolutions, fscs))):
+        raise InputError(f"the calibration's table {name!r} does not fit its bins, expected finite numbers")
+    return resolutions, fscs, table

@@ -21,7 +21,9 @@ def trust_factor(
     Both curves are to be taken under the same mask, such as the particle's sphere: a sphere that only the denoised
     halves have raises their FSC by about 0.1 and invents nothing. On simulated halves with known truth the excess was
     about 0.01 for the Gaussian MAP estimate and 0.13 to 0.15 for a small network where it inflated. A denoiser that
-    finds the solvent within the mask exceeds the prediction by right: the guard cannot tell, and may only lower λ.
+    finds the solvent within the mask exceeds the prediction by right, and so does one that is right otherwise: the
+    guard cannot tell, and may only lower λ. Of a denoiser with a calibration the prediction is what held-out maps of
+    like resolution came to (`Prior.expected_excess`).
 
     Parameters
     ----------

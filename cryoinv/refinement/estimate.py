@@ -150,8 +150,8 @@ def trust_of(
     """What the inflation guard leaves of the confidence in a denoiser, shape (n//2+1,); None if the prior has no guard.
 
     What crosses the halves is one curve, the FSC of the two denoised maps inside `mask`, which is held against that of
-    the unregularised ones inside it. Shells to which the denoiser gives less than a thousandth of the power tell
-    nothing.
+    the unregularised ones inside it and what the denoiser is known to add to it (`Prior.expected_excess`). Shells to
+    which the denoiser gives less than a thousandth of the power tell nothing.
 
     Parameters
     ----------
@@ -181,4 +181,6 @@ def trust_of(
     )
     n = len(first)
     power, before = (radial_mean(centred_rfft(each).abs() ** 2, n) for each in (first, before_first))
-    return trust_factor(torch.where(power > 1e-3 * before, denoised, plain), plain)
+    expected = prior.expected_excess(contexts[0])
+    predicted = plain if expected is None else plain + expected.to(plain)
+    return trust_factor(torch.where(power > 1e-3 * before, denoised, predicted), predicted)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from cryoinv.metrics import fourier_shell_correlation
 from cryoinv.networks import apply_denoising, read_network, write_network
 from cryoinv.networks.apply import filtered
 from cryoinv.operators import soft_sphere
@@ -46,13 +47,16 @@ class Calibration:
 
     denoise: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     _sums: torch.Tensor = field(init=False)
+    _excess: torch.Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         # <M,M>, <M,f>, <f,f>, <M,t>, <f,t>, <t,t> and the number of shells, by resolution and FSC.
         self._sums = torch.zeros(len(RESOLUTION_ENDS), len(FSC_ENDS), 7, dtype=torch.float64)
+        # FSC of two denoised halves less that of the halves, and the number of shells.
+        self._excess = torch.zeros(len(RESOLUTION_ENDS), len(FSC_ENDS), 2, dtype=torch.float64)
 
     def add(self, pairs: Pairs) -> None:
-        """Take maps with their truth.
+        """Take both halves of data sets, one after the other, with their truth.
 
         All are compared inside the particle's sphere, as refinements report them. Every shell counts alike: it is
         divided by the truth's power in it. Shells that hold no truth say nothing.
@@ -65,6 +69,11 @@ class Calibration:
             row = int(torch.bucketize(context.resolution, ends).clamp(max=len(ends) - 1))
             sphere = soft_sphere(pairs.n, pairs.radii[i] / pairs.pixel_size, _EDGE)
             self._add_map(row, context.fsc, *(sphere * each for each in (mapped, found[i], pairs.truth[i])))
+            if i % 2:
+                plain, denoised = (
+                    _fsc(sphere * each[i - 1 : i + 1]) for each in (pairs.noisy, found)
+                )
+                self._add_agreement(row, context.fsc, denoised - plain, found[i])
 
     def _add_map(
         self, row: int, fsc: torch.Tensor, mapped: torch.Tensor, found: torch.Tensor, truth: torch.Tensor
@@ -76,11 +85,16 @@ class Calibration:
         power = sums[:, 5]
         shells = torch.arange(1, (n - 1) // 2 + 1)
         shells = shells[power[shells] > 1e-9 * power.max()]
-        columns = torch.bucketize(fsc[shells].clamp(0, 1), torch.tensor(FSC_ENDS, dtype=fsc.dtype)).clamp(
-            max=len(FSC_ENDS) - 1
-        )
+        columns = _columns(fsc[shells])
         terms = torch.cat([sums[shells] / power[shells, None], torch.ones(len(shells), 1, dtype=torch.float64)], 1)
         self._sums[row].index_add_(0, columns, terms)
+
+    def _add_agreement(self, row: int, fsc: torch.Tensor, excess: torch.Tensor, found: torch.Tensor) -> None:
+        power = radial_mean(centred_rfft(found).abs() ** 2, len(found))
+        shells = torch.arange(1, (len(found) - 1) // 2 + 1)
+        shells = shells[power[shells] > 1e-9 * power.max()]  # beyond them it was filtered away
+        terms = torch.stack([excess[shells], torch.ones(len(shells))], 1).double()
+        self._excess[row].index_add_(0, _columns(fsc[shells]), terms)
 
     def solved(self) -> dict[str, Any]:
         """Coefficients by resolution and FSC, what JSON can hold: as a network's file keeps them.
@@ -89,7 +103,8 @@ class Calibration:
         -------
         dict
             ``resolution_ends``, ``fsc_ends``; ``a``, ``b`` and ``gain``, the part by which the mix brings the error of
-            the Gaussian MAP estimate down, of every bin; ``shells``, how many spoke.
+            the Gaussian MAP estimate down, of every bin; ``excess``, by how much the FSC of two denoised halves exceeds
+            that of the halves, inside the sphere; ``shells``, how many spoke.
         """
         mm, mf, ff, mt, ft, tt, count = self._sums.unbind(-1)
         # A belief in a = 1, b = 0 worth a few shells of typical power keeps thin bins there.
@@ -101,16 +116,23 @@ class Calibration:
         error = a**2 * mm + b**2 * ff + 2 * a * b * mf - 2 * a * mt - 2 * b * ft + tt
         before = mm - 2 * mt + tt
         gain = torch.where(before > 0, 1 - error / before.clamp(min=1e-300), 0.0)
-        rounded = {
-            name: [[round(float(v), 4) for v in row] for row in values]
-            for name, values in (("a", a), ("b", b), ("gain", gain))
-        }
+        excess = self._excess[..., 0] / self._excess[..., 1].clamp(min=1)
+        tables = {"a": a, "b": b, "gain": gain, "excess": excess}
         return {
             "resolution_ends": list(RESOLUTION_ENDS),
             "fsc_ends": list(FSC_ENDS),
-            **rounded,
+            **{name: [[round(float(v), 4) for v in row] for row in table] for name, table in tables.items()},
             "shells": [[int(v) for v in row] for row in count],
         }
+
+
+def _fsc(halves: torch.Tensor) -> torch.Tensor:
+    return fourier_shell_correlation(halves[0], halves[1])
+
+
+def _columns(fsc: torch.Tensor) -> torch.Tensor:
+    """Bins of FSCs."""
+    return torch.bucketize(fsc.clamp(0, 1), torch.tensor(FSC_ENDS, dtype=fsc.dtype)).clamp(max=len(FSC_ENDS) - 1)
 
 
 def recalibrate(

@@ -7,7 +7,7 @@ import torch
 from cryoinv.denoisers import NetworkDenoiser, Wiener, wiener_transfer
 from cryoinv.errors import InputError
 from cryoinv.networks import GatedUNet, write_network
-from cryoinv.priors import CalibratedAmplitude, GaussianPrior, LearnedPrior, prior_from
+from cryoinv.priors import CalibratedAmplitude, GaussianPrior, LearnedPrior, prior_from, trust_factor
 from cryoinv.solvers import ClosedForm, REDUpdate
 
 from .denoising import SCHEMES, context, statistics
@@ -17,6 +17,7 @@ CALIBRATION = {
     "fsc_ends": [0.3, 0.7, 1.0],
     "a": [[1.0, 0.5, 0.25], [1.0, 0.9, 0.8]],
     "b": [[0.0, 0.5, 1.0], [0.0, 0.1, 0.2]],
+    "excess": [[0.0, 0.2, 0.1], [0.05, 0.05, 0.05]],
 }
 
 
@@ -90,6 +91,17 @@ def test_tables_are_read_between_the_middles_of_their_bins():
 def test_tables_that_do_not_fit_are_refused(change):
     with pytest.raises(InputError, match="calibration"):
         CalibratedAmplitude({k: v for k, v in (CALIBRATION | change).items() if v is not None})
+
+
+def test_what_held_out_maps_showed_is_no_inflation(file):
+    prior, c = LearnedPrior(NetworkDenoiser(file)), context(16)
+    expected = prior.expected_excess(c)
+    rows = np.clip(np.concatenate([c.fsc[1:2], c.fsc[1:]]), 0, 1)
+    row = CALIBRATION["excess"][0 if c.resolution <= 10 else 1]
+    np.testing.assert_allclose(expected, np.interp(rows, [0.15, 0.5, 0.85], row), atol=1e-6)
+    plain = torch.linspace(0.9, 0.1, 9, dtype=torch.float64)
+    assert trust_factor(plain + expected, plain + expected).min() == 1.0
+    assert prior_from("red").expected_excess(c) is None and GaussianPrior().expected_excess(c) is None
 
 
 def test_roles_are_told_apart_and_found_by_name(file):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from cryoinv.metrics import fourier_shell_correlation
 from cryoinv.networks import GatedUNet, read_network, write_network
 from cryoinv.networks.apply import filtered
 from cryoinv.operators import soft_sphere
@@ -99,6 +100,22 @@ def test_coefficients_are_the_least_squares_of_all_shells(pairs):
     error = lambda v: v @ left[key] @ v - 2 * v @ right[key]  # noqa: E731
     told = np.array([solved["a"][key[0]][key[1]], solved["b"][key[0]][key[1]]])
     assert error(told) - error(mix) < 0.02 * (error(np.array([1.0, 0.0])) - error(mix))
+
+
+def test_the_excess_is_by_how_much_denoised_halves_agree_more(pairs):
+    """A denoiser that gives both halves the truth makes them agree entirely: the excess is 1 less what they did."""
+    calibration = Calibration(lambda x, w: pairs.truth)
+    calibration.add(pairs)
+    solved, total = calibration.solved(), 0.0
+    plain = []
+    for i in range(1, len(pairs), 2):
+        sphere = soft_sphere(24, pairs.radii[i] / 5.0, 5.0)
+        plain.append(fourier_shell_correlation(sphere * pairs.noisy[i - 1], sphere * pairs.noisy[i])[1:12])
+    told = torch.tensor(solved["excess"])
+    assert float(told.max()) <= 1.0 and float(told.min()) >= 0.0
+    counts = calibration._excess[..., 1]
+    total = float((told * counts).sum() / counts.sum())
+    assert total == pytest.approx(1 - float(torch.stack(plain).mean()), abs=1e-3)
 
 
 def test_the_gaussian_map_is_that_of_the_volume_normalised_prior():
