@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from cryoinv.errors import InputError
+from cryoinv.geometry import random_rotations, rotation_distance
 from cryoinv.metrics import fourier_shell_correlation
 from cryoinv.simulation.atoms import potential_of
 from cryoinv.spaces import centred_rfft, radial_mean, shell_indices
 from cryoinv.training import CoarsePairs, GaussianPairs, PairStream, PosedPairs, held_out_pairs
 from cryoinv.training.pairs import windowed
+from cryoinv.training.posed import _Errors
 
 from .corpora import corpus, truth_maker
 
@@ -22,7 +24,7 @@ class Exact:
     """Poses without error."""
 
     def poses(self, right, rng):
-        return right, np.zeros((len(right), 2))
+        return [(right, np.zeros((len(right), 2)))]
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,35 @@ def test_the_target_is_the_truth_times_the_fsc():
     torch.testing.assert_close(found, expected, atol=1e-4 * float(truth.abs().max()), rtol=0)
     cut = int((transfer == 0).nonzero()[0]) if (transfer == 0).any() else len(transfer)
     assert not transfer[cut:].any() and (transfer[:cut] >= 0.05).all()
+
+
+def test_poses_are_as_wrong_as_they_are_said_to_be():
+    errors = _Errors(degrees=8.0, shift=3.0, outliers=0.0, copies=3)
+    right = random_rotations(4000, np.random.default_rng(0))
+    found = errors.poses(right, np.random.default_rng(1))
+    assert len(found) == 3
+    for rotations, shifts in found:
+        angles = rotation_distance(rotations, right)
+        assert np.sqrt((angles**2).mean()) == pytest.approx(8.0, rel=0.06)
+        assert np.sqrt((shifts**2).sum(1).mean()) == pytest.approx(3.0, rel=0.05)
+    # Draws of one posterior share its mean: they are nearer to each other than if they did not.
+    between = rotation_distance(found[0][0], found[1][0])
+    assert np.sqrt((between**2).mean()) == pytest.approx(8.0, rel=0.06)
+    lost = _Errors(0.0, 0.0, 0.2, 1).poses(right, np.random.default_rng(2))[0][0]
+    assert (rotation_distance(lost, right) > 1.0).mean() == pytest.approx(0.2, abs=0.03)
+
+
+def test_images_at_several_poses_leave_less_fine_noise(posed):
+    """What broad posteriors do: the noise of one image lands on many coefficients where they are far apart."""
+    truth, _ = posed.truth(np.random.default_rng(0))
+    nothing = posed._scheme.prepare(0 * truth)
+    powers = []
+    for copies in (1, 6):
+        errors = _Errors(degrees=12.0, shift=0.0, outliers=0.0, copies=copies)
+        half = posed._half(nothing, 300, errors, 1.0, np.random.default_rng(3))
+        powers.append(radial_mean(centred_rfft(half).abs() ** 2, N))
+    ratio = powers[1] / powers[0]
+    assert ratio[2] > 0.5 and ratio[12:15].mean() < 0.45
 
 
 def test_windowed_pairs_end_a_few_shells_beyond_the_resolution():
