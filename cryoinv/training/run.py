@@ -152,7 +152,7 @@ class Training:
         log = TrainingLog(self.output, trainer.step)
         self.observer.stage("training", steps - trainer.step)
         trainer.run(callback=lambda told: self._after_step(trainer, held, log, facts, told))
-        return self._finish(trainer, held, facts, valid)
+        return self._finish(trainer, held, facts, train, valid)
 
     # --- its parts -------------------------------------------------------------------------------------------------
 
@@ -247,15 +247,19 @@ class Training:
         network = trainer.averaged().to(self.place)
         return held.summary(held.measure(lambda x, w: apply_denoising(network, x, w), self.place))
 
-    def _finish(self, trainer: Trainer, held: HeldOut, facts: dict[str, Any], valid: Corpus) -> dict[str, Any]:
+    def _finish(
+        self, trainer: Trainer, held: HeldOut, facts: dict[str, Any], train: Corpus, valid: Corpus
+    ) -> dict[str, Any]:
         """Write the weights with their card, and the summary."""
         figures, pixel_size = self._measured(trainer, held), self.preset.pixel_size
+        names = self._truth(train, torch.device("cpu")).corpus.names
         card = {
             **facts,
             "steps": trainer.step,
             "held_out": {**figures, "maps": len(held.pairs)},
             "calibration": self._calibration(trainer, valid),
             "licence": "BSD-3-Clause",
+            "names": names,
         }
         write_network(self.output / WEIGHTS, trainer.averaged(), (pixel_size, pixel_size), card)
         with atomic_path(self.output / SUMMARY) as temporary:

@@ -28,6 +28,8 @@ CASES: list[str | Prior] = [
     "pnp",
     "adversarial",
     "adversarial,gaussian=false",
+    "learned",
+    "learned,role=output,guard=false",
 ]
 
 SCHEMES = [TrilinearInterpolation(12, 2), TrilinearInterpolation(11, 1), NufftInterpolation(11)]
