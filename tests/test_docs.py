@@ -124,7 +124,9 @@ def options_on_pages():
 def test_methods_on_pages_can_be_made(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("own_prior.py").write_bytes((DOC.parent / "examples" / "own_prior.py").read_bytes())
-    write_network("network.safetensors", GatedResidualNetwork(width=4, depth=1), (3.0, 3.0))
+    Path("trained").mkdir()
+    for file in ("network.safetensors", "trained/weights.safetensors"):
+        write_network(file, GatedResidualNetwork(width=4, depth=1), (3.0, 3.0))
     words = shlex.split(line)
     said = list(zip(words[::2], words[1::2], strict=True))
     others = {option[2:].replace("-", "_"): spec for option, spec in said if option != "--prior"}

@@ -11,6 +11,8 @@ from cryoinv.described import Described
 from cryoinv.errors import CryoinvError
 from cryoinv.spaces.backend import odl
 
+from .calibrated import calibrated_curve
+
 if TYPE_CHECKING:
     from cryoinv.denoisers import PriorContext
     from cryoinv.likelihood import SufficientStatistics
@@ -60,9 +62,13 @@ class Prior(Described):
     def expected_excess(self, context: PriorContext) -> torch.Tensor | None:
         """By how much the FSC of two denoised halves is to exceed that of the halves, (n//2+1,), if that is known.
 
-        The inflation guard takes nothing away for it, see `trust_factor`.
+        It is what held-out maps told of the prior's denoiser, where that has a calibration; the inflation guard takes
+        nothing away for it, see `trust_factor`.
         """
-        return None
+        calibration = getattr(getattr(self, "denoiser", None), "calibration", None)
+        if calibration is None:
+            return None
+        return calibrated_curve(calibration, "excess", context.fsc, context.resolution)
 
     def offers(self) -> list[str]:
         """Names of what the prior offers."""

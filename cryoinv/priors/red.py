@@ -13,7 +13,6 @@ from cryoinv.specs import nearest
 
 from .amplitude import Amplitude, FSCTable
 from .base import BoundPrior, Prior
-from .calibrated import calibrated_curve
 from .confidence import checked_confidence
 from .gaussian import GaussianPrior
 from .spectral_denoiser import SpectralDenoiser, chosen_denoiser
@@ -99,13 +98,6 @@ class RED(Prior):
     def confidence(self, context: PriorContext) -> float | torch.Tensor:
         """λ of an iteration: a number, or one a shell."""
         return self.weight
-
-    def expected_excess(self, context: PriorContext) -> torch.Tensor | None:
-        """As held-out maps told of the denoiser, where it has a calibration."""
-        calibration = getattr(self.denoiser, "calibration", None)
-        if calibration is None:
-            return None
-        return calibrated_curve(calibration, "excess", context.fsc, context.resolution)
 
     def bind(self, statistics: SufficientStatistics, context: PriorContext) -> BoundRED:
         """Return the functional with the iteration's power, confidence and amplitudes."""

@@ -20,6 +20,10 @@ def relative_errors(found: torch.Tensor, target: torch.Tensor) -> tuple[torch.Te
     found, target : torch.Tensor, shape (m, n, n, n)
         f and t.
 
+    Returns
+    -------
+    l1, l2 : torch.Tensor
+
     Examples
     --------
     >>> one, two = relative_errors(torch.full((1, 2, 2, 2), 1.5), torch.ones(1, 2, 2, 2))

@@ -93,6 +93,15 @@ PRESETS: dict[str, Preset] = {
 def preset_of(name: str) -> Preset:
     """Preset of a name.
 
+    Parameters
+    ----------
+    name : str
+        One of `PRESETS`.
+
+    Returns
+    -------
+    Preset
+
     Raises
     ------
     InputError

@@ -71,6 +71,10 @@ def held_out_pairs(
         Tells them all.
     callback : callable, optional
         Called with 1 after each data set.
+
+    Returns
+    -------
+    Pairs
     """
     parts = []
     for i in range(data_sets):
