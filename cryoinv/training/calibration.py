@@ -32,7 +32,7 @@ RESOLUTION_ENDS = (8.0, 10.0, 13.0, 17.0, 1e9)
 """Ends of the bins of half-map resolution in Å, finest first."""
 
 _EDGE = 5.0  # voxels of the particle's sphere
-_PRIOR_SHELLS = 6.0  # so many shells' worth of belief in the Gaussian MAP estimate
+_PRIOR_SHELLS = 2.0  # so many shells' worth of belief in the Gaussian MAP estimate
 
 
 @dataclass
@@ -107,14 +107,14 @@ class Calibration:
             that of the halves, inside the sphere; ``shells``, how many spoke.
         """
         mm, mf, ff, mt, ft, tt, count = self._sums.unbind(-1)
-        # A belief in a = 1, b = 0 worth a few shells of typical power keeps thin bins there.
-        belief = _PRIOR_SHELLS * (mm + ff) / (2 * count.clamp(min=1)) + 1e-12
+        before = (mm - 2 * mt + tt).clamp(min=0)
+        # Least squares with a belief of variance one about a = 1, b = 0: in units of the errors of a few shells.
+        belief = _PRIOR_SHELLS * before / count.clamp(min=1) + 1e-12
         determinant = (mm + belief) * (ff + belief) - mf**2
         right_a, right_b = mt + belief, ft
         a = ((ff + belief) * right_a - mf * right_b) / determinant
         b = ((mm + belief) * right_b - mf * right_a) / determinant
         error = a**2 * mm + b**2 * ff + 2 * a * b * mf - 2 * a * mt - 2 * b * ft + tt
-        before = mm - 2 * mt + tt
         gain = torch.where(before > 0, 1 - error / before.clamp(min=1e-300), 0.0)
         excess = self._excess[..., 0] / self._excess[..., 1].clamp(min=1)
         tables = {"a": a, "b": b, "gain": gain, "excess": excess}
