@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from cryoinv.denoisers import Denoiser, NetworkDenoiser, load_denoiser
+from cryoinv.denoisers import Denoiser, NetworkDenoiser, load_denoiser, solvent_mask, wiener_transfer
 from cryoinv.errors import InputError
 from cryoinv.specs import nearest
 
 from .amplitude import Amplitude
 from .calibrated import CalibratedAmplitude
-from .red import RED
+from .red import RED, BoundRED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from cryoinv.denoisers import PriorContext
+    from cryoinv.likelihood import SufficientStatistics
 
 __all__ = ["LearnedPrior"]
 
@@ -28,9 +31,12 @@ class LearnedPrior(RED):
 
     With :math:`x_{MAP} = B/(K+\tau^{-2})`, f the network's map of B/K and W the half-map FSC. The network was trained
     towards W times the truth; divided by W its map is the best guess at the truth itself, which is what E-steps want.
-    What is reported is the mix that comes closest to the truth on held-out maps, by the FSC of the shell and the
-    resolution of the map. The numbers a and b come with the weights; where few maps spoke they are near those of the
-    Gaussian MAP estimate, 1 and 0.
+    Shells that W stops are those of :math:`x_{MAP}`. What is reported is the mix that comes closest to the truth on
+    held-out maps, by the FSC of the shell and the resolution of the map. The numbers a and b come with the weights;
+    where few maps spoke they are near those of the Gaussian MAP estimate, 1 and 0.
+
+    Both are multiplied by the solvent mask of `MaskedGaussianPrior`: what of :math:`x_{MAP}` is in them should not
+    bring the solvent's noise along.
 
     The inflation guard may bring both back to :math:`x_{MAP}`, shell by shell: :math:`(1-\lambda)x_{MAP} + \lambda x`.
 
@@ -46,6 +52,8 @@ class LearnedPrior(RED):
         Factor on :math:`\tau^2`, as in `GaussianPrior`.
     guard : bool
         Whether the inflation guard may lower λ, see `trust_factor`.
+    masked : bool
+        Whether the solvent mask is applied.
     role : {"reference", "output"}
         Which of the two it is; a refinement takes the first and asks it for the second.
 
@@ -74,6 +82,7 @@ class LearnedPrior(RED):
         floor: float = 0.2,
         tau2_fudge: float = 1.0,
         guard: bool = True,
+        masked: bool = True,
         role: str = "reference",
     ):
         if role not in _ROLES:
@@ -81,22 +90,42 @@ class LearnedPrior(RED):
         denoiser = load_denoiser() if denoiser is None else denoiser
         super().__init__(denoiser, weight, tau2_fudge=tau2_fudge, guard=guard)
         calibrated, undamped = CalibratedAmplitude(_calibration_of(denoiser)), _Undamped("undamped", floor)
-        self.role, self.amplitude = role, calibrated if role == "output" else undamped
+        self.role, self.masked = role, bool(masked)
+        self.amplitude = calibrated if role == "output" else undamped
+
+    def bind(self, statistics: SufficientStatistics, context: PriorContext) -> BoundRED:
+        """Return the functional, whose `post_process` masks."""
+        bound = super().bind(statistics, context)
+        return _MaskedRED(bound, statistics, context) if self.masked else bound
 
     def for_output(self) -> LearnedPrior:
         """Return the same prior in the role of what is reported."""
         return type(self)(**{**self.made_with, "role": "output"})
 
 
+class _MaskedRED(BoundRED):
+    """RED whose last touch is the solvent mask."""
+
+    def __init__(self, bound: BoundRED, statistics: SufficientStatistics, context: PriorContext):
+        super().__init__(bound.denoiser, bound.damping, bound.on_denoised, bound.on_data, bound.starts_from)
+        self.statistics, self.context = statistics, context
+
+    def post_process(self, volume: torch.Tensor) -> torch.Tensor:
+        """Multiply by the mask."""
+        unregularised = self.statistics.to_volume(self.statistics.unregularised())
+        return volume * solvent_mask(unregularised, self.context).to(volume)
+
+
 class _Undamped(Amplitude):
-    """The undamped map itself, a = 0 and b = 1/max(FSC, floor), in place of the data."""
+    """The undamped map in place of the data, a = 0 and b = 1/max(FSC, floor), up to where its filter stops."""
 
     is_damped = False
 
     def gains(self, fsc: torch.Tensor, resolution: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
         """Gains of every shell."""
-        nothing, gain = super().gains(fsc)
-        return 0 * nothing, gain
+        _, gain = super().gains(fsc)
+        stopped = (wiener_transfer(fsc) == 0).to(gain)
+        return stopped, (1 - stopped) * gain
 
 
 def _calibration_of(denoiser: Denoiser) -> Mapping[str, Any]:

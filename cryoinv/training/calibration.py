@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from cryoinv.denoisers import solvent_mask
 from cryoinv.metrics import fourier_shell_correlation
 from cryoinv.networks import apply_denoising, read_network, write_network
 from cryoinv.networks.apply import filtered
@@ -58,8 +59,9 @@ class Calibration:
     def add(self, pairs: Pairs) -> None:
         """Take both halves of data sets, one after the other, with their truth.
 
-        All are compared inside the particle's sphere, as refinements report them. Every shell counts alike: it is
-        divided by the truth's power in it. Shells that hold no truth say nothing.
+        All are compared inside the automatic solvent mask, as the learned prior reports them, so that nothing is put
+        down to the network that a mask does. Every shell counts alike: it is divided by the truth's power in it. Shells
+        that hold no truth say nothing.
         """
         found = self.denoise(pairs.noisy, pairs.transfer)
         ends = torch.tensor(RESOLUTION_ENDS, dtype=torch.float64)
@@ -68,7 +70,8 @@ class Calibration:
             mapped = gaussian_map(pairs.noisy[i], context.fsc, pairs.radii[i] / pairs.pixel_size)
             row = int(torch.bucketize(context.resolution, ends).clamp(max=len(ends) - 1))
             sphere = soft_sphere(pairs.n, pairs.radii[i] / pairs.pixel_size, _EDGE)
-            self._add_map(row, context.fsc, *(sphere * each for each in (mapped, found[i], pairs.truth[i])))
+            mask = solvent_mask(pairs.noisy[i], context)
+            self._add_map(row, context.fsc, mask * mapped, mask * found[i], sphere * pairs.truth[i])
             if i % 2:
                 plain, denoised = (
                     _fsc(sphere * each[i - 1 : i + 1]) for each in (pairs.noisy, found)

@@ -1,10 +1,12 @@
 """The learned prior: what is aligned to and what is reported, written out; and what it must be told."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from cryoinv.denoisers import NetworkDenoiser, Wiener, wiener_transfer
+from cryoinv.denoisers import NetworkDenoiser, Wiener, solvent_mask, wiener_transfer
 from cryoinv.errors import InputError
 from cryoinv.networks import GatedUNet, write_network
 from cryoinv.priors import CalibratedAmplitude, GaussianPrior, LearnedPrior, prior_from, trust_factor
@@ -40,18 +42,37 @@ def parts(scheme, denoiser):
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
 def test_what_is_aligned_to_is_the_undamped_network_map(scheme, file):
     denoiser = NetworkDenoiser(file)
-    s, c, f, _ = parts(scheme, denoiser)
+    s, c, f, mapped = parts(scheme, denoiser)
     fsc = torch.cat([c.fsc[1:2], c.fsc[1:]]).clamp(0, 1)
-    expected = s.expand(1 / fsc.clamp(min=0.2)) * f
+    stopped = (wiener_transfer(c.fsc) == 0).double()
+    expected = s.expand((1 - stopped) / fsc.clamp(min=0.2)) * f + s.expand(stopped) * mapped
     found = REDUpdate()(s, LearnedPrior(denoiser).bind(s, c))
     torch.testing.assert_close(found, expected.to(found), atol=1e-10, rtol=1e-7)
+
+
+def test_shells_that_the_filter_stops_are_those_of_the_gaussian_map(file):
+    s, c = statistics(SCHEMES["pad2-even"]), context(SCHEMES["pad2-even"].n)
+    c = replace(c, fsc=torch.where(torch.arange(len(c.fsc)) < 4, c.fsc, 0.0))
+    found = REDUpdate()(s, LearnedPrior(NetworkDenoiser(file)).bind(s, c))
+    mapped = ClosedForm()(s, GaussianPrior().bind(s, c))
+    beyond = s.expand((torch.arange(len(c.fsc)) >= 4).double()) > 0
+    assert torch.equal(found[beyond], mapped[beyond]) and not torch.equal(found, mapped)
+
+
+@pytest.mark.parametrize("role", ["reference", "output"])
+def test_the_last_touch_is_the_solvent_mask(role, file):
+    scheme = SCHEMES["pad2-even"]
+    s, c = statistics(scheme), context(scheme.n)
+    volume = torch.ones(scheme.n, scheme.n, scheme.n, dtype=torch.float64)
+    masked, bare = (LearnedPrior(NetworkDenoiser(file), masked=m, role=role).bind(s, c) for m in (True, False))
+    expected = solvent_mask(s.to_volume(s.unregularised()), c).double()
+    torch.testing.assert_close(masked.post_process(volume), expected, check_dtype=False)
+    assert torch.equal(bare.post_process(volume), volume)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
 @pytest.mark.parametrize("trust", [1.0, 0.25, 0.0])
 def test_what_is_reported_is_the_calibrated_mix(scheme, trust, file):
-    from dataclasses import replace
-
     denoiser = NetworkDenoiser(file)
     s, c, f, mapped = parts(scheme, denoiser)
     c = replace(c, trust=torch.full_like(c.fsc, trust))
