@@ -112,7 +112,7 @@ def preset_of(name: str) -> Preset:
     >>> preset_of("smal")
     Traceback (most recent call last):
     ...
-    cryoinv.errors.InputError: unknown preset 'smal', did you mean 'small'?
+    cryoinv.errors.InputError: unknown preset 'smal', expected one of: base, paper, small; did you mean 'small'?
     """
     if name not in PRESETS:
         raise InputError(f"unknown preset {name!r}, {nearest(name, PRESETS)}")

@@ -43,7 +43,7 @@ def test_steps_are_told_and_the_rate_rises_and_falls(stream):
     told = []
     trainer(stream).run(callback=told.append)
     assert [each["step"] for each in told] == [1, 2, 3, 4, 5, 6]
-    assert all(each["loss"] > 0 and each["seconds"] > 0 for each in told)
+    assert all(np.isfinite(each["loss"]) and each["seconds"] > 0 for each in told)
     plan = TrainingPlan(1000, rate=1.0)
     rates = [plan.rate_at(step) for step in range(1000)]
     assert rates.index(max(rates)) == 49 and max(rates) == pytest.approx(1.0, rel=1e-3)
