@@ -62,6 +62,8 @@ def main():
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if (options.structures is None) == (options.intermediates is None):
+        parser.error("give either --structures or --intermediates")
     denoiser, rows = denoiser_from(options.denoiser), []
     for pairs in cases(options):
         wiener, target = pairs.wiener, pairs.target

@@ -57,20 +57,34 @@ def train(
     from cryoinv.training import Training, preset_of
 
     chosen = preset_of(preset)
+    if pixel_size is not None and not 0.1 <= pixel_size <= 100:
+        raise InputError(f"the pixel size is {pixel_size:g} Å, expected one from 0.1 to 100 Å")
     chosen = replace(chosen, box=box or chosen.box, pixel_size=pixel_size or chosen.pixel_size)
     check_output_folder(output, True, "")
     check_output_places(output, _FILES)
     existing = [name for name in _FILES if (output / name).exists()]
     if existing and not (resume or overwrite):
         raise InputError(f"{output}: holds {', '.join(existing)} already; use --resume to go on or --overwrite")
+    if resume and existing and "checkpoint.safetensors" not in existing and not overwrite:
+        raise InputError(
+            f"{output}: holds {', '.join(existing)} but no checkpoint.safetensors to go on from; use --overwrite"
+        )
     training = Training(structures, output, chosen, pairs, device, steps, minutes, seed, finest, intermediates)
     with folder_lock(output), Progress("batches") as progress:
         training.observer = _observer(progress)
+        if overwrite and not resume:
+            _remove(output)
         summary = training.run(resume)
     if as_json:
         typer.echo(json.dumps(summary, allow_nan=False))
     else:
         typer.echo(_told(summary, output))
+
+
+def _remove(output: Path) -> None:
+    """Take away what an earlier training has left, but for the refinements that it learned from."""
+    for path in (*(output / name for name in _FILES), *(output / "tensorboard").glob("events.out.*")):
+        path.unlink(missing_ok=True)
 
 
 def _observer(progress: Progress) -> Any:

@@ -135,13 +135,8 @@ class NetworkDenoiser(Denoiser):
 
     def denoise(self, volume: torch.Tensor, context: PriorContext) -> torch.Tensor:
         """Apply the network to the map and its Wiener-filtered form."""
-        transfer, n = self._wiener.transfer(context).to(volume), context.n
-        box, last = self._box(context), n // 2
-        if box < n:
-            last = box // 2 - 1
-        if self.finest is not None:
-            last = min(last, int(n * context.pixel_size / self.finest))
-        known = (torch.arange(n // 2 + 1, device=volume.device) <= last).to(volume)
+        transfer, box = self._wiener.transfer(context).to(volume), self._box(context)
+        known = self.known(context).to(volume)
         with torch.set_grad_enabled(torch.is_grad_enabled() and volume.requires_grad):
             if bool(known.all()):
                 return self._on_box(volume, transfer, box)
@@ -149,6 +144,14 @@ class NetworkDenoiser(Denoiser):
             # A network of coarse features must not see finer ones either.
             seen = volume if self.finest is None else radial_filter(volume, known)
             return rest + self._on_box(seen, transfer * known, box)
+
+    def known(self, context: PriorContext) -> torch.Tensor:
+        """Which shells, (n//2+1,), the network may change: those that its pixels hold, and none finer than `finest`."""
+        n, box = context.n, self._box(context)
+        last = n // 2 if box >= n else box // 2 - 1
+        if self.finest is not None:
+            last = min(last, int(n * context.pixel_size / self.finest))
+        return torch.arange(n // 2 + 1, device=context.fsc.device) <= last
 
     def _box(self, context: PriorContext) -> int:
         """Voxels of the grid on which the network works; the box keeps its width in Å."""

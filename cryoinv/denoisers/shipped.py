@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from cryoinv.errors import InputError
@@ -18,12 +19,12 @@ SHIPPED: dict[str, str] = {"cryoinv-small": "denoiser_small.safetensors"}
 _DEFAULT = "cryoinv-small"
 
 
-def load_denoiser(name: str = _DEFAULT) -> NetworkDenoiser:
+def load_denoiser(name: str | os.PathLike[str] = _DEFAULT) -> NetworkDenoiser:
     """Read a network of the package by its name, or one of your own by the path of its file.
 
     Parameters
     ----------
-    name : str
+    name : str or path-like
         One of `SHIPPED`, or a ``.safetensors`` file.
 
     Returns
@@ -43,6 +44,7 @@ def load_denoiser(name: str = _DEFAULT) -> NetworkDenoiser:
     cryoinv.errors.InputError: unknown denoiser 'cryoinv-smal', expected a file or one of: cryoinv-small; did you mean
     'cryoinv-small'?
     """
+    name = os.fspath(name)
     if name in SHIPPED:
         return NetworkDenoiser(shipped_file(name))
     if not name.endswith(".safetensors") and not Path(name).is_file():

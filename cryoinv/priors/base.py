@@ -68,7 +68,8 @@ class Prior(Described):
         calibration = getattr(getattr(self, "denoiser", None), "calibration", None)
         if calibration is None:
             return None
-        return calibrated_curve(calibration, "excess", context.fsc, context.resolution)
+        excess = calibrated_curve(calibration, "excess", context.fsc, context.resolution)
+        return excess * self.denoiser.known(context)  # type: ignore[attr-defined]
 
     def offers(self) -> list[str]:
         """Names of what the prior offers."""

@@ -31,9 +31,10 @@ class LearnedPrior(RED):
 
     With :math:`x_{MAP} = B/(K+\tau^{-2})`, f the network's map of B/K and W the half-map FSC. The network was trained
     towards W times the truth; divided by W its map is the best guess at the truth itself, which is what E-steps want.
-    Shells that W stops are those of :math:`x_{MAP}`. What is reported is the mix that comes closest to the truth on
-    held-out maps, by the FSC of the shell and the resolution of the map. The numbers a and b come with the weights;
-    where few maps spoke they are near those of the Gaussian MAP estimate, 1 and 0.
+    Shells that W stops, and those that the network cannot know, are those of :math:`x_{MAP}`. What is reported is the
+    mix that comes closest to the truth on held-out maps, by the FSC of the shell and the resolution of the map. The
+    numbers a and b come with the weights; where few maps spoke they are near those of the Gaussian MAP estimate, 1 and
+    0.
 
     Both are multiplied by the solvent mask of `MaskedGaussianPrior`: what of :math:`x_{MAP}` is in them should not
     bring the solvent's noise along.
@@ -92,6 +93,12 @@ class LearnedPrior(RED):
         calibrated, undamped = CalibratedAmplitude(_calibration_of(denoiser)), _Undamped("undamped", floor)
         self.role, self.masked = role, bool(masked)
         self.amplitude = calibrated if role == "output" else undamped
+
+    def gains(self, context: PriorContext) -> tuple[torch.Tensor, torch.Tensor]:
+        """Amplitudes of every shell; the Gaussian MAP estimate where the network changes nothing."""
+        a, b = super().gains(context)
+        known = self.denoiser.known(context).to(a)  # type: ignore[attr-defined]
+        return torch.where(known > 0, a, 1.0), known * b
 
     def bind(self, statistics: SufficientStatistics, context: PriorContext) -> BoundRED:
         """Return the functional, whose `post_process` masks."""

@@ -99,6 +99,10 @@ class RED(Prior):
         """λ of an iteration: a number, or one a shell."""
         return self.weight
 
+    def gains(self, context: PriorContext) -> tuple[torch.Tensor, torch.Tensor]:
+        """Amplitudes a and b of every shell."""
+        return self.amplitude.gains(context.fsc, context.resolution)
+
     def bind(self, statistics: SufficientStatistics, context: PriorContext) -> BoundRED:
         """Return the functional with the iteration's power, confidence and amplitudes."""
         weight = checked_confidence(self.confidence(context), context, repr(self))
@@ -106,7 +110,7 @@ class RED(Prior):
             weight = weight * checked_confidence(context.trust, context, "the inflation guard")
         damping = self.gaussian.bind(statistics, context).precision
         assert damping is not None
-        on_map, on_denoised = self.amplitude.gains(context.fsc, context.resolution)
+        on_map, on_denoised = self.gains(context)
         scale = damping if self.amplitude.is_damped else statistics.curvature() + damping
         return BoundRED(
             SpectralDenoiser(self.denoiser, statistics, context),

@@ -63,7 +63,8 @@ class Calibration:
         down to the network that a mask does. Every shell counts alike: it is divided by the truth's power in it. Shells
         that hold no truth say nothing.
         """
-        found = self.denoise(pairs.noisy, pairs.transfer)
+        found = self.denoise(pairs.noisy, pairs.transfer).cpu()
+        pairs = pairs.to(torch.device("cpu"))
         ends = torch.tensor(RESOLUTION_ENDS, dtype=torch.float64)
         for i in range(len(pairs)):
             context = context_of(pairs, i)
@@ -168,12 +169,13 @@ def recalibrate(
 
     def denoise(maps: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            return apply_denoising(network, maps, transfer)
+            return apply_denoising(network.to(maps.device), maps, transfer)
 
     calibration = Calibration(denoise)
     for each in pairs:
         calibration.add(each)
     found = calibration.solved()
+    network = network.cpu()
     notes = {**metadata["notes"], "calibration": found, "calibrated_on": about}
     write_network(output, network, metadata["pixel_sizes"], notes)
     return found

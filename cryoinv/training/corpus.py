@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ class Structure:
         """
         centre = centre_of_mass(model)
         squares = ((model.positions - centre) ** 2).sum(1)
+        if not squares.max() > 1:
+            raise InputError(f"{model.name}: its atoms are all within 1 Å of one point")
         elements = [each.to("cpu", torch.float32) for each in elements_of(model, centre, DEFAULT_B_FACTOR)]
         return cls(model.name, elements, float(np.sqrt(squares.max())), float(np.sqrt(squares.mean())))
 
@@ -91,9 +94,14 @@ class Corpus(Sequence[Structure]):
 
     @property
     def fingerprint(self) -> str:
-        """Short hash of the names and sizes of all structures."""
-        sizes = [f"{each.name} {each.radius:.3f} {sum(len(e.b_factors) for e in each.elements)}" for each in self]
-        return hashlib.sha256("\n".join(sizes).encode()).hexdigest()[:16]
+        """Short hash of the names and atoms of all structures."""
+        digest = hashlib.sha256()
+        for each in self:
+            digest.update(each.name.encode())
+            for atoms in each.elements:
+                for tensor in (atoms.positions, atoms.b_factors, atoms.occupancies, atoms.coefficients):
+                    digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def fitting(self, radius: float) -> Corpus:
         """Those whose atoms are all within `radius` Å of their centre."""
@@ -105,10 +113,10 @@ class Corpus(Sequence[Structure]):
     def read(cls, folder: str | Path, split: str = "train") -> Corpus:
         """Read one split of a folder.
 
-        A folder with sub-folders ``train`` and ``valid`` is split by these; of any other every twelfth structure, told
-        by its name, is held out as ``valid``. A folder holds PDB or mmCIF files, also gzipped, or a pack of them,
-        ``structures.npz``: ``ids`` (n,), ``offsets`` (n+1,) into ``xyz`` (N, 3) in 0.01 Å, ``z`` (N,) and ``b`` (N,)
-        in 0.1 Å², 0 where not known.
+        A folder with sub-folders ``train`` and ``valid`` is split by these; of any other about every twelfth
+        structure, told by its name, is held out as ``valid``. A folder holds PDB or mmCIF files, also gzipped, or a
+        pack of them, ``structures.npz``: ``ids`` (n,), ``offsets`` (n+1,) into ``xyz`` (N, 3) in 0.01 Å, ``z`` (N,)
+        and ``b`` (N,) in 0.1 Å², 0 where not known.
 
         Files that cannot be read are left out, with a line in the log, and named in `left_out`.
 
@@ -141,16 +149,17 @@ class Corpus(Sequence[Structure]):
         where = folder / split if is_split else folder
         structures, left_out, wanted = [], [], 0
         for name, model in _models(where):
-            if not is_split and split != "all" and (zlib.crc32(name.encode()) % _HELD_OUT == 0) != (split == "valid"):
+            stem = name.partition(".")[0].lower()  # the same entry in two formats is in one part
+            if not is_split and split != "all" and (zlib.crc32(stem.encode()) % _HELD_OUT == 0) != (split == "valid"):
                 continue
             wanted += 1
             try:
                 structures.append(Structure.of(model()))
-            except InputError as error:
+            except (InputError, TypeError, ValueError) as error:
                 left_out.append(f"{name}: {error}")
                 log.warning("left out: %s", left_out[-1])
         if not structures:
-            reason = f", the first: {left_out[0]}" if left_out else ""
+            reason = f", the first: {left_out[0]}" if left_out else "; sub-folders train and valid would split them"
             raise InputError(f"{where}: none of {wanted} structures for {split} can be used{reason}")
         return cls(structures, left_out)
 
@@ -172,9 +181,11 @@ def _of_pack(path: Path) -> Iterator[tuple[str, Callable[[], AtomicModel]]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             ids, offsets, xyz, z, b = (file[key] for key in ("ids", "offsets", "xyz", "z", "b"))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: is no pack of structures, or is damaged ({error})") from None
-    if len(offsets) != len(ids) + 1 or offsets[-1] != len(xyz) or not len(xyz) == len(z) == len(b):
+    numeric = all(np.issubdtype(each.dtype, np.number) for each in (offsets, xyz, z, b))
+    shapes = ids.ndim == offsets.ndim == z.ndim == b.ndim == 1 and xyz.ndim == 2
+    if not (numeric and shapes and len(offsets) == len(ids) + 1 and len(xyz) == len(z) == len(b) == offsets[-1]):
         raise InputError(f"{path}: the arrays of the pack do not belong together")
     for i, name in enumerate(ids):
         of = slice(int(offsets[i]), int(offsets[i + 1]))

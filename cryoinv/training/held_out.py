@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from cryoinv.denoisers import PriorContext, solvent_mask
+from cryoinv.errors import InputError
 from cryoinv.metrics import fourier_shell_correlation, resolution_at
 
 from .losses import relative_errors
@@ -44,11 +45,19 @@ class HeldOut:
     Parameters
     ----------
     pairs : Pairs
-        Maps with their truth; they stay on the CPU.
+        Maps with their truth; they stay on the CPU. Those of which the Wiener filter leaves nothing are left out.
+
+    Raises
+    ------
+    InputError
+        If none is left.
     """
 
     def __init__(self, pairs: Pairs):
-        self.pairs = pairs
+        heard = (pairs.transfer > 0).any(1)
+        if not bool(heard.any()):
+            raise InputError(f"none of {len(pairs)} held-out maps has any signal")
+        self.pairs = pairs = pairs.to(torch.device("cpu")).taken(heard)
         self.target = pairs.target
         self.contexts = [context_of(pairs, i) for i in range(len(pairs))]
         smooth = pairs.wiener

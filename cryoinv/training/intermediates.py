@@ -137,8 +137,8 @@ class IntermediatePairs:
         Box size that maps must have.
     pixel_size : float
         Å they must have.
-    names : collection of str, optional
-        Structures to take; all by default.
+    runs : int, optional
+        Take runs of a lower number only; all by default.
 
     Raises
     ------
@@ -146,10 +146,11 @@ class IntermediatePairs:
         If there are no files, one cannot be read or is of another box or pixel size.
     """
 
-    def __init__(self, folder: str | Path, n: int, pixel_size: float, names: set[str] | None = None):
+    def __init__(self, folder: str | Path, n: int, pixel_size: float, runs: int | None = None):
         self.pixel_size, self.lost = pixel_size, 0
         self.runs: list[tuple[dict[str, Any], dict[str, torch.Tensor]]] = []
         paths = sorted(Path(folder).glob("run-*.safetensors"))
+        paths = [path for path in paths if runs is None or int(path.stem.rpartition("-")[2]) < runs]
         if not paths:
             raise InputError(f"{folder}: holds no intermediate maps (run-*.safetensors)")
         for path in paths:
@@ -159,8 +160,6 @@ class IntermediatePairs:
             if tensors["truth"].shape != (n,) * 3 or abs(metadata["pixel_size"] / pixel_size - 1) > 1e-3:
                 found = f"box {len(tensors['truth'])} at {metadata['pixel_size']} Å"
                 raise InputError(f"{path}: maps have {found}, expected box {n} at {pixel_size} Å")
-            if names is not None and metadata["structure"] not in names:
-                continue
             if _resemblance(tensors) < _LOST:
                 self.lost += 1
                 continue

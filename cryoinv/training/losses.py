@@ -65,6 +65,10 @@ def denoising_loss(
     -------
     torch.Tensor, shape ()
     """
+    heard = (transfer > 0).any(1)  # of other maps the filter leaves nothing, and there is nothing to find
+    if not bool(heard.any()):
+        return 0 * found.sum()
+    found, target, wiener, transfer = (each[heard] for each in (found, target, wiener, transfer))
     terms = [
         (own / theirs.clamp(min=_LEAST) + _SMOOTH).log()
         for own, theirs in zip(relative_errors(found, target), relative_errors(wiener, target), strict=True)

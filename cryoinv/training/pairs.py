@@ -66,13 +66,21 @@ class Pairs:
         """What the Wiener filter makes of each, W x̃, shape (m, n, n, n)."""
         return filtered(self.transfer, self.noisy)
 
+    def taken(self, which: torch.Tensor) -> Pairs:
+        """Pairs that are wanted, by a truth value each."""
+        index = which.nonzero()[:, 0]
+        names, radii = ([each[i] for i in index.tolist()] for each in (self.names, self.radii))
+        noisy, truth, fsc = (each[index.to(each.device)] for each in (self.noisy, self.truth, self.fsc))
+        return replace(self, noisy=noisy, truth=truth, fsc=fsc, names=names, radii=radii)
+
     def to(self, device: torch.device) -> Pairs:
         """Return the same pairs on another device."""
         return replace(self, noisy=self.noisy.to(device), truth=self.truth.to(device), fsc=self.fsc.to(device))
 
 
 def stacked(parts: list[Pairs]) -> Pairs:
-    """All pairs of several of one box and pixel size in one."""
+    """All pairs of several of one box and pixel size in one, where the first are."""
+    parts = [each.to(parts[0].noisy.device) for each in parts]
     return Pairs(
         torch.cat([each.noisy for each in parts]),
         torch.cat([each.truth for each in parts]),

@@ -112,7 +112,7 @@ class Training:
             raise InputError(f"unknown pairs {self.pairs!r}, {nearest(self.pairs, PAIR_KINDS)}")
         if self.steps is not None and self.minutes is not None:
             raise InputError("steps and minutes are both given, expected one of them")
-        if (self.steps is not None and self.steps < 1) or (self.minutes is not None and not self.minutes > 0):
+        if (self.steps is not None and self.steps < 1) or (self.minutes is not None and not 0 < self.minutes < 1e6):
             raise InputError(f"steps {self.steps}, minutes {self.minutes}: expected a positive number")
         nyquist = 2 * self.preset.pixel_size
         if self.finest is not None and not nyquist <= self.finest <= self.preset.box * self.preset.pixel_size / 4:
@@ -136,6 +136,7 @@ class Training:
             Held-out figures and facts, as in ``summary.json``.
         """
         train, valid = (Corpus.read(self.structures, split) for split in ("train", "valid"))
+        self._truth(valid, torch.device("cpu"))  # refused at once if none of them fits
         makers = self._makers(train, "train")
         preset = self.preset
         stream = PairStream(makers, [1] * len(makers), preset.batch, self.seed)
@@ -144,7 +145,7 @@ class Training:
         steps = _steps_of(checkpoint) if going_on and self.steps is None else self._steps(stream)
         plan = TrainingPlan(steps, preset.rate, seed=self.seed)
         trainer = Trainer(preset.network(self.seed), stream, plan, self.place)
-        facts = self._facts(train, makers)
+        facts = self._facts(train, valid, makers)
         if going_on:
             trainer.restore(checkpoint, facts)
         self.observer.prepared({**facts, "steps": steps, "step": trainer.step, "device": str(self.place)})
@@ -173,7 +174,10 @@ class Training:
         return maker if self.finest is None else CoarsePairs(maker, self.finest)
 
     def _intermediates(self, corpus: Corpus, split: str) -> IntermediatePairs:
-        folder, preset = self.output / "intermediates" / split, self.preset
+        preset = self.preset
+        # Maps of other structures, or of another seed, are another folder's: none may come into the wrong split.
+        key = f"{split}-{corpus.fingerprint}-box{preset.box}-{preset.pixel_size:g}-seed{self.seed}"
+        folder = self.output / "intermediates" / key
         count = self.intermediates if split == "train" else max(2, self.intermediates // 8)
         maker = IntermediateMaker(
             self._truth(corpus, torch.device("cpu")), folder, seed=self.seed, device=str(self.place)
@@ -182,7 +186,7 @@ class Training:
         for run in range(count):
             maker.make(run)
             self.observer.advance(1)
-        return IntermediatePairs(folder, preset.box, preset.pixel_size)
+        return IntermediatePairs(folder, preset.box, preset.pixel_size, count)
 
     def _held_out(self, corpus: Corpus) -> HeldOut:
         """Held-out maps of the kind that refinements leave, whatever was learned from."""
@@ -211,7 +215,7 @@ class Training:
         typical = sorted(times[_TIMED_STEPS // 3 :])
         return max(_TIMED_STEPS, int(60 * self.minutes / typical[len(typical) // 2]))
 
-    def _facts(self, corpus: Corpus, makers: Sequence[PairMaker]) -> dict[str, Any]:
+    def _facts(self, corpus: Corpus, valid: Corpus, makers: Sequence[PairMaker]) -> dict[str, Any]:
         """What tells this training from another, and what the model card says of it."""
         fitting = self._truth(corpus, torch.device("cpu")).corpus
         facts = {
@@ -220,14 +224,17 @@ class Training:
             "structures": len(fitting),
             "left_out": len(fitting.left_out),
             "corpus": fitting.fingerprint,
+            "held_out_corpus": valid.fingerprint,
+            "device": self.place.type,
             "seed": self.seed,
             "finest": self.finest,
             "reconstructor": RECONSTRUCTOR,
             "target": "W times the truth (eq. 19), W the half-map FSC, zero from where it is below 0.05",
             "version": __version__,
         }
-        if self.pairs == "intermediate":
-            facts["refinements"] = self.intermediates
+        for maker in makers:
+            if isinstance(maker, IntermediatePairs):
+                facts |= {"refinements": len(maker), "lost_refinements": maker.lost}
         return facts
 
     def _after_step(

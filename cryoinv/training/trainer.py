@@ -124,7 +124,9 @@ class Trainer:
             raise InputError(f"step {self.step + 1}: the loss is {value}, on maps of {', '.join(pairs.names)}")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
+        if not math.isfinite(float(norm)):
+            raise InputError(f"step {self.step + 1}: no finite gradient, on maps of {', '.join(pairs.names)}")
         self.optimiser.step()
         self.step += 1
         self._take_into_average()

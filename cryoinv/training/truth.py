@@ -15,6 +15,8 @@ from .corpus import Corpus, Structure
 
 __all__ = ["TruthMaker"]
 
+_SHIFT = 2  # voxels by which a map is off the centre along each axis, at most
+
 
 @dataclass
 class TruthMaker:
@@ -56,7 +58,7 @@ class TruthMaker:
         self.corpus = fitting
 
     def __call__(self, rng: np.random.Generator) -> tuple[torch.Tensor, Structure]:
-        """Map (n, n, n) and the structure that it is of, at its size.
+        """Map (n, n, n) and its structure, whose radius is that of the sphere about the box's centre.
 
         Parameters
         ----------
@@ -69,8 +71,12 @@ class TruthMaker:
         b_factor = rng.uniform(*self.b_factors)
         atoms = [each.to(self.device, torch.float32).turned(rotation) for each in structure.elements]
         volume = potential_of(atoms, self.n, self.pixel_size / size, b_factor)
-        shift = rng.integers(-2, 3, 3).tolist()
-        volume = volume.roll(shift, (0, 1, 2))
+        # What leaves the box comes in again on the other side.
+        room = (0.49 * self.n - structure.radius * size / self.pixel_size) / 3**0.5
+        most = min(_SHIFT, max(0, int(room)))
+        shift = rng.integers(-most, most, 3, endpoint=True)
+        volume = volume.roll(shift.tolist(), (0, 1, 2))
+        radius = structure.radius * size + float(np.linalg.norm(shift)) * self.pixel_size
         # Continuous grey scales: what a network does must not hang on them.
         volume = volume * (np.exp(rng.uniform(-1, 1)) / volume.std())
-        return volume, Structure(structure.name, [], structure.radius * size, structure.gyration * size)
+        return volume, Structure(structure.name, [], radius, structure.gyration * size)

@@ -150,3 +150,18 @@ def test_what_does_not_suit_is_refused(file):
 def test_the_filter_and_the_amplitude_go_by_the_same_curve():
     c = context(16)
     assert torch.equal(Wiener().transfer(c), wiener_transfer(c.fsc))
+
+
+def test_shells_that_the_network_cannot_know_are_those_of_the_gaussian_map(file):
+    """Of smaller pixels than it was trained with, in either role; nothing is expected of the guard there."""
+    scheme = SCHEMES["pad2-even"]
+    s, c = statistics(scheme), replace(context(scheme.n), pixel_size=1.0)  # trained with 2 to 5 Å
+    denoiser = NetworkDenoiser(file)
+    known = denoiser.known(c)
+    assert 1 < int(known.sum()) < len(known)
+    mapped = ClosedForm()(s, GaussianPrior().bind(s, c))
+    beyond = s.expand((~known).double()) > 0
+    for role in ("reference", "output"):
+        found = REDUpdate()(s, LearnedPrior(denoiser, role=role).bind(s, c))
+        assert torch.equal(found[beyond], mapped[beyond]) and not torch.equal(found, mapped)
+    assert not LearnedPrior(denoiser).expected_excess(c)[~known].any()

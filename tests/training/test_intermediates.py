@@ -70,7 +70,7 @@ def test_pairs_are_iterations_turned_and_scaled(made):
     [
         ({"n": 18}, "maps have box 16 at 8.0 Å, expected box 18 at 8.0 Å"),
         ({"pixel_size": 4.0}, "expected box 16 at 4.0 Å"),
-        ({"names": set()}, "none of 2 refinements can be used"),
+        ({"runs": 0}, "holds no intermediate maps"),
     ],
 )
 def test_what_does_not_suit_is_refused(made, change, message):

@@ -61,8 +61,26 @@ def test_a_perfect_map_has_a_finite_loss_and_gradient():
 
 
 def test_shells_that_the_filter_stops_say_nothing():
-    target, wiener = drawn(0), drawn(1)
+    target, wiener = drawn(0, 8), drawn(1, 8)
     halfway = (wiener + target) / 2
-    whole, none = torch.tensor([[1.0, 1, 0, 0, 0]]).expand(2, -1), torch.zeros(2, 5)
-    found = [float(denoising_loss(halfway, target, wiener, transfer)) for transfer in (whole, none)]
-    assert found == pytest.approx([1.5 * np.log(0.5), np.log(0.5)], abs=5e-3)
+    low = torch.tensor([[1.0, 1, 0, 0, 0]]).expand(2, -1)
+    shells = torch.fft.fftfreq(8, 1 / 8)
+    fine = ((shells[:, None, None] ** 2 + shells[:, None] ** 2 + shells**2).sqrt() > 1.5).double()
+    changed = halfway + torch.fft.ifftn(fine * torch.fft.fftn(drawn(4, 8), dim=(1, 2, 3)), dim=(1, 2, 3)).real
+    parts = [denoising_loss(each, target, wiener, low, shells=g) for each in (halfway, changed) for g in (1.0, 0.0)]
+    by_shells = [float(parts[0] - parts[1]), float(parts[2] - parts[3])]
+    assert by_shells == pytest.approx([np.log(0.5)] * 2, abs=5e-3) and float(parts[3]) > float(parts[1])
+
+
+def test_a_map_of_which_the_filter_leaves_nothing_is_left_out():
+    """Its target is zero: without care its gradient is not a number."""
+    target, wiener = drawn(0), drawn(1)
+    transfer = torch.tensor([[1.0, 1, 1, 1, 1], [0, 0, 0, 0, 0]])
+    found = torch.stack([drawn(2)[0], torch.zeros(9, 9, 9, dtype=torch.float64)]).requires_grad_()
+    target = torch.stack([target[0], torch.zeros_like(target[1])])
+    wiener = torch.stack([wiener[0], torch.zeros_like(wiener[1])])
+    loss = denoising_loss(found, target, wiener, transfer)
+    loss.backward()
+    alone = denoising_loss(found[:1].detach(), target[:1], wiener[:1], transfer[:1])
+    assert bool(found.grad.isfinite().all()) and float(loss.detach()) == pytest.approx(float(alone))
+    assert float(denoising_loss(found.detach(), target, wiener, 0 * transfer)) == 0.0
