@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from cryoinv.errors import InputError
+from cryoinv.networks.apply import filtered
 from cryoinv.operators import low_pass
-from cryoinv.spaces import centred_irfft, centred_rfft, radial_expand
 
 from .base import Denoiser
 from .context import PriorContext
@@ -126,6 +126,4 @@ def wiener_transfer(fsc: torch.Tensor, cutoff: float = 0.05) -> torch.Tensor:
 
 def radial_filter(volume: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
     """Volume (n, n, n) whose shells are multiplied by `factors` (n//2+1,), and zero beyond the last of them."""
-    n = len(volume)
-    transfer = radial_expand(factors.to(volume.device, volume.dtype), n, outside=0.0)
-    return centred_irfft(transfer * centred_rfft(volume), n)
+    return filtered(factors.to(volume.device, volume.dtype), volume)

@@ -1,10 +1,12 @@
 """``cryoinv train``: what it says, what it writes, and one message for whatever does not suit."""
 
+import functools
 import json
 
 import pytest
 
 from cryoinv.denoisers import NetworkDenoiser
+from cryoinv.training import Training
 from tests.training.corpora import write_folder
 
 from .test_bad_input import check_refused
@@ -24,15 +26,7 @@ def structures(tmp_path_factory):
 @pytest.fixture
 def few(monkeypatch):
     """Few held-out maps: the command has no option for that."""
-    from cryoinv.training import Training
-
-    monkeypatch.setattr(Training, "held_out", 2)
-    monkeypatch.setattr(Training, "calibrated_on", 2)
-    defaults = list(Training.__init__.__defaults__)
-    names = Training.__init__.__code__.co_varnames[1 : Training.__init__.__code__.co_argcount]
-    for name in ("held_out", "calibrated_on"):
-        defaults[names[-len(defaults) :].index(name)] = 2
-    monkeypatch.setattr(Training.__init__, "__defaults__", tuple(defaults))
+    monkeypatch.setattr("cryoinv.training.Training", functools.partial(Training, held_out=2, calibrated_on=2))
 
 
 def test_it_trains_and_says_what_it_came_to(cryoinv, structures, tmp_path, few):
