@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from .pairs import Pairs
 from .truth import TruthMaker
 
 __all__ = ["IntermediateMaker", "IntermediatePairs"]
+
+log = logging.getLogger(__name__)
 
 _KIND = "intermediate half-maps"
 _START = 30.0  # Å, as the paper's refinements
@@ -91,7 +94,8 @@ class IntermediateMaker:
         settings = RefinementSettings(max_shift=self.max_shift, seed=run)
         try:
             result = refine(stack, reference, settings=settings, device=self.device, observer=kept)
-        except CryoinvError:
+        except CryoinvError as error:
+            log.warning("refinement %d of %s is left out: %s", run, structure.name, error)
             return None
         kept.add(result.half_maps, result.fsc)
         self._write(path, kept, particles.volume, structure, {"particles": count, "snr": snr})

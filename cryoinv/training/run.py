@@ -274,7 +274,10 @@ class Training:
         return card
 
     def _calibration(self, trainer: Trainer, valid: Corpus) -> dict[str, Any]:
-        """How far the network is to be believed, on other held-out maps than those of the figures."""
+        """How far the network is to be believed, on held-out maps: others than those of the figures, but for stored ones.
+
+        Stored refinements are few: figures and calibration draw from the same.
+        """
         network = trainer.averaged().to(self.place)
         maker = self._held_out_maker(valid)
         self.observer.stage("calibration", self.calibrated_on)
