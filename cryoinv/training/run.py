@@ -274,7 +274,7 @@ class Training:
         return card
 
     def _calibration(self, trainer: Trainer, valid: Corpus) -> dict[str, Any]:
-        """How far the network is to be believed, on held-out maps: others than those of the figures, but for stored ones.
+        """How far the network is to be believed, on held-out maps other than those of the figures, but for stored ones.
 
         Stored refinements are few: figures and calibration draw from the same.
         """
