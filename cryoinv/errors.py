@@ -1,7 +1,18 @@
 """The errors a user can cause; the command line turns each into one message."""
 
-
 _MOST_CHARACTERS = 200
+_NO_MEMORY = ("out of memory", "not enough memory", "allocate memory", "ALLOC_FAILED")
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error of Python, torch or a GPU's libraries is for want of memory.
+
+    Examples
+    --------
+    >>> lacks_memory(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")), lacks_memory(RuntimeError("shapes"))
+    (True, False)
+    """
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def shortened(text: object) -> str:

@@ -15,18 +15,16 @@ import typer
 from cryoinv.cli.method import DENOISER_NAMES, SPEC
 from cryoinv.cli.options import Device, Json, Threads, set_threads
 from cryoinv.cli.ranks import only_alone
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, lacks_memory
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from cryoinv.denoisers import Denoiser, PriorContext
+    from cryoinv.denoisers import Denoiser, NetworkDenoiser, PriorContext
     from cryoinv.metrics import Resolution
 
 _RESOLVED = 0.143  # FSC of half-maps
-_LEAST_TILE = 32  # voxels, of a network
-_NO_MEMORY = ("out of memory", "not enough memory", "allocate memory", "ALLOC_FAILED")
 
 
 @dataclass
@@ -182,12 +180,12 @@ def _advice_on_memory(denoiser: Denoiser, n: int, device: str) -> Iterator[None]
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and not any(words in str(error) for words in _NO_MEMORY):
+        if not lacks_memory(error):
             raise
-        tiles = _tiles(denoiser)
-        width = min([n, *tiles])
+        networks = _networks(denoiser)
+        width = min([n, *(each.tile for each in networks)])
         advice = ["a machine with more memory"]
-        if tiles and width >= 2 * _LEAST_TILE:
+        if networks and width // 2 >= max(each.least_tile for each in networks):
             advice.insert(0, f"smaller tiles (--denoiser FILE,tile={width // 2})")
         if device != "cpu":
             advice.insert(-1, "--device cpu")
@@ -195,14 +193,14 @@ def _advice_on_memory(denoiser: Denoiser, n: int, device: str) -> Iterator[None]
         raise InputError(f"{device} ran out of memory ({at_once}); try {' or '.join(advice)}") from error
 
 
-def _tiles(denoiser: Denoiser) -> list[int]:
-    """Width of the tiles of every network in a denoiser."""
+def _networks(denoiser: Denoiser) -> list[NetworkDenoiser]:
+    """Every network in a denoiser."""
     from cryoinv.denoisers import Denoiser, NetworkDenoiser
 
     if isinstance(denoiser, NetworkDenoiser):
-        return [denoiser.tile]
+        return [denoiser]
     parts = [part for found in vars(denoiser).values() for part in (found if isinstance(found, tuple) else (found,))]
-    return [tile for part in parts if isinstance(part, Denoiser) for tile in _tiles(part)]
+    return [network for part in parts if isinstance(part, Denoiser) for network in _networks(part)]
 
 
 def _report(title: str, context: PriorContext, found: Resolution | None, done: _Done, as_json: bool) -> None:

@@ -30,6 +30,9 @@ def train(
     finest: Annotated[
         float | None, typer.Option(help="Å: the network shall know no finer features, so that these can validate.")
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Weights of an earlier training to begin with; give another --seed than it had.")
+    ] = None,
     intermediates: Annotated[
         int, typer.Option(min=2, help="Refinements to learn from, of --pairs intermediate.")
     ] = 100,
@@ -69,7 +72,7 @@ def train(
         raise InputError(
             f"{output}: holds {', '.join(existing)} but no checkpoint.safetensors to go on from; use --overwrite"
         )
-    training = Training(structures, output, chosen, pairs, device, steps, minutes, seed, finest, intermediates)
+    training = Training(structures, output, chosen, pairs, device, steps, minutes, seed, finest, start, intermediates)
     with folder_lock(output), Progress("batches") as progress:
         training.observer = _observer(progress)
         if overwrite and not resume:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import warnings
+from functools import partial
 from typing import Any
 
 import torch
@@ -45,8 +46,9 @@ class NetworkDenoiser(Denoiser):
     Parameters
     ----------
     network : torch.nn.Module, str or path-like
-        Maps (1, 2, n, n, n) to (1, n, n, n), see `networks.DenoisingNetwork`, of whose ``unit``, ``reach`` and
-        ``period`` any module may have its own; or a file of its weights, see `networks.write_network`.
+        Maps (1, 2, n, n, n) to (1, n, n, n), see `networks.DenoisingNetwork`, of whose ``unit``, ``bands``,
+        ``described``, ``reach`` and ``period`` any module may have its own; or a file of its weights, see
+        `networks.write_network`.
     pixel_sizes : tuple of float, optional
         Smallest and largest pixel size in Å it was trained with; by default what the file says, or any.
     cutoff : float
@@ -61,6 +63,8 @@ class NetworkDenoiser(Denoiser):
     ----------
     calibration : dict or None
         How far it is to be believed by FSC and resolution, as its file says; see `training.Calibration`.
+    least_tile : int
+        Voxels of the smallest tiles that this network can have.
 
     Raises
     ------
@@ -79,8 +83,7 @@ class NetworkDenoiser(Denoiser):
     >>> denoiser = NetworkDenoiser(GatedUNet(width=4, depth=1))
     >>> x = torch.randn(16, 16, 16, generator=torch.manual_seed(0))
     >>> context = PriorContext.nominal(16, 3.0, 8.0)
-    >>> gate = torch.sigmoid(torch.tensor(2.0))  # an untrained network leaves the Wiener map but for this
-    >>> torch.allclose(denoiser.denoise(x, context), gate * Wiener().denoise(x, context), atol=1e-6)
+    >>> torch.allclose(denoiser.denoise(x, context), Wiener().denoise(x, context), atol=1e-6)  # it is untrained
     True
     """
 
@@ -103,9 +106,10 @@ class NetworkDenoiser(Denoiser):
             notes = metadata.get("notes") or {}
             finest = notes.get("finest") if finest is None else finest
             self.calibration = notes.get("calibration")
-        least = max(32, 3 * (getattr(network, "period", 1) + _RISE))
-        if isinstance(tile, bool) or not isinstance(tile, int) or tile < least:
-            raise InputError(f"tiles of {tile!r} voxels for {type(network).__name__}, expected at least {least}")
+        self.least_tile = max(32, 3 * (getattr(network, "period", 1) + _RISE))
+        if isinstance(tile, bool) or not isinstance(tile, int) or tile < self.least_tile:
+            name = type(network).__name__
+            raise InputError(f"tiles of {tile!r} voxels for {name}, expected at least {self.least_tile}")
         if finest is not None and not finest > 0:
             raise InputError(f"finest is {finest} Å, expected a positive number")
         self.pixel_sizes, self._network, self.finest = pixel_sizes, Placement(network), finest
@@ -182,31 +186,22 @@ class NetworkDenoiser(Denoiser):
         return centred_irfft(back(centred_rfft(found), box, n), n)
 
     def _applied(self, volume: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
-        network = self._network(volume)
-        if len(volume) > self.tile:
-            network = _Tiled(network, self.tile)
-        return apply_denoising(network, volume[None], transfer)[0]
+        call = partial(_in_tiles, self.tile) if len(volume) > self.tile else None
+        return apply_denoising(self._network(volume), volume[None], transfer, call)[0]
 
 
-class _Tiled(torch.nn.Module):
-    """A network applied to overlapping tiles of its input, which was scaled as a whole.
+def _in_tiles(
+    tile: int, network: torch.nn.Module, maps: torch.Tensor, description: torch.Tensor | None
+) -> torch.Tensor:
+    """What a network makes of overlapping tiles of its input, which was scaled and described as a whole.
 
     What a tile's inner edges may have a say in is left out, if it leaves enough of the tile; tiles begin where the grid
     can be halved as in the whole box.
     """
-
-    def __init__(self, network: torch.nn.Module, tile: int):
-        super().__init__()
-        self.network, self.tile = network, tile
-        self.unit = getattr(network, "unit", "filtered")
-        self.period = getattr(network, "period", 1)
-        reach = getattr(network, "reach", None)
-        self.margin = tile // 4 if reach is None or reach > tile // 3 else reach
-
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        result = torch.zeros_like(maps[:, 0])
-        overlap = 2 * self.margin + _RISE
-        for place, weight in tiles(maps.shape[-1], self.tile, overlap, maps, self.margin, self.period):
-            z, y, x = place
-            result[:, z, y, x] += weight * called(self.network, maps[..., z, y, x].contiguous())
-        return result
+    reach, period = getattr(network, "reach", None), getattr(network, "period", 1)
+    margin = tile // 4 if reach is None or reach > tile // 3 else reach
+    result = torch.zeros_like(maps[:, 0])
+    for place, weight in tiles(maps.shape[-1], tile, 2 * margin + _RISE, maps, margin, period):
+        z, y, x = place
+        result[:, z, y, x] += weight * called(network, maps[..., z, y, x].contiguous(), description)
+    return result

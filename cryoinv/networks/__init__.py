@@ -1,6 +1,6 @@
 """Network architectures, and the files their weights come from."""
 
-from .apply import apply_denoising, network_inputs, peak_scale
+from .apply import NetworkInputs, apply_denoising, network_inputs, peak_scale
 from .base import DenoisingNetwork, Network
 from .critic import ConvolutionalCritic
 from .files import ARCHITECTURES, RECONSTRUCTOR, read_network, write_network
@@ -17,6 +17,7 @@ __all__ = [
     "GatedResidualNetwork",
     "GatedUNet",
     "Network",
+    "NetworkInputs",
     "Placement",
     "ResidualUNet",
     "apply_denoising",

@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 
 from cryoinv.errors import InputError
-from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, radial_expand
+from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, radial_expand, radial_mean
 
-__all__ = ["apply_denoising", "called", "network_inputs", "peak_scale"]
+__all__ = ["DESCRIBED_AT", "NetworkInputs", "apply_denoising", "called", "network_inputs", "peak_scale"]
+
+DESCRIBED_AT = 16  # frequencies, evenly up to Nyquist's, at which a map's filter and power are told to a network
+_FAINTEST = 1e-4  # power density, of the mean below the Nyquist frequency, that is as good as none
 
 
-def apply_denoising(network: torch.nn.Module, volumes: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
+@dataclass
+class NetworkInputs:
+    """What a network is given of maps x, with the scales s and c that its output is to be multiplied by.
+
+    Parameters
+    ----------
+    maps : torch.Tensor, shape (batch, 1 + bands, n, n, n)
+        The noisy maps, x/(sc), and their bands by s, see `DenoisingNetwork.bands`.
+    description : torch.Tensor, shape (batch, 2 DESCRIBED_AT), or None
+        W at even frequencies, and the logarithm of the filtered map's power there, for networks that ask for it.
+    scale, noise_scale : torch.Tensor, shape (batch, 1, 1, 1)
+        s and c; maps of zeros have s = 0.
+    """
+
+    maps: torch.Tensor
+    description: torch.Tensor | None
+    scale: torch.Tensor
+    noise_scale: torch.Tensor
+
+
+Call = Callable[..., torch.Tensor]
+
+
+def apply_denoising(
+    network: torch.nn.Module, volumes: torch.Tensor, transfer: torch.Tensor, call: Call | None = None
+) -> torch.Tensor:
     r"""Denoised maps :math:`f(x) = s\,P\,h(x/(sc), Wx/s)`; with a network in units of the noisy map, :math:`sc\,P\,h`.
 
     W is a Wiener filter and P the band it lets pass: the result is zero where W is. Since maps are divided by their own
-    scale s and multiplied by it again, :math:`f(tx) = t f(x)` for every t > 0, whatever the network.
+    scale s and multiplied by it again, :math:`f(tx) = t f(x)` for every t > 0, whatever the network. Networks may ask
+    for Wx in bands, and for a description of the whole map, see `DenoisingNetwork`.
 
     Parameters
     ----------
@@ -24,6 +56,8 @@ def apply_denoising(network: torch.nn.Module, volumes: torch.Tensor, transfer: t
         x.
     transfer : torch.Tensor, shape (batch, n//2+1) or (n//2+1,)
         W, shell by shell.
+    call : callable, optional
+        In place of `called`, which hands the network all of its input at once.
 
     Returns
     -------
@@ -41,41 +75,63 @@ def apply_denoising(network: torch.nn.Module, volumes: torch.Tensor, transfer: t
     >>> apply_denoising(GatedUNet(2, 1), torch.zeros(1, 8, 8, 8), torch.ones(5)).abs().max()
     tensor(0., grad_fn=<MaxBackward1>)
     """
-    transfer = transfer.to(volumes.device, volumes.dtype)
-    maps, scale, noise_scale = network_inputs(volumes, transfer)
-    found = called(network, maps)
+    inputs = network_inputs(network, volumes, transfer)
+    found, scale = (call or called)(network, inputs.maps, inputs.description), inputs.scale
     if getattr(network, "unit", "filtered") == "noisy":
-        scale = scale * noise_scale
-    return scale * filtered((transfer > 0).to(volumes.dtype), found)
+        scale = scale * inputs.noise_scale
+    return scale * filtered((transfer > 0).to(volumes), found)
 
 
-def called(network: torch.nn.Module, maps: torch.Tensor) -> torch.Tensor:
-    """What the network makes of maps (batch, 2, n, n, n), if that is maps (batch, n, n, n)."""
-    found, expected = network(maps), (maps.shape[0], *maps.shape[2:])
+def called(network: torch.nn.Module, maps: torch.Tensor, description: torch.Tensor | None = None) -> torch.Tensor:
+    """What the network makes of maps (batch, 1 + bands, n, n, n), if that is maps (batch, n, n, n)."""
+    found = network(maps) if description is None else network(maps, description)
+    expected = (maps.shape[0], *maps.shape[2:])
     if found.shape != expected:
         name = type(network).__name__
         raise InputError(f"{name} returned shape {tuple(found.shape)} of maps {tuple(maps.shape)}, expected {expected}")
     return found
 
 
-def network_inputs(volumes: torch.Tensor, transfer: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Inputs (batch, 2, n, n, n) of a network, and the scales s and c (batch, 1, 1, 1); zero maps have s = 0.
+def network_inputs(network: torch.nn.Module, volumes: torch.Tensor, transfer: torch.Tensor) -> NetworkInputs:
+    """What a network is given of maps, and the scales of these.
 
     Parameters
     ----------
-    volumes, transfer
+    network, volumes, transfer
         As in `apply_denoising`.
 
     Returns
     -------
-    maps, scale, noise_scale : torch.Tensor
+    NetworkInputs
     """
+    transfer = transfer.to(volumes).expand(len(volumes), -1)
     smooth = filtered(transfer, volumes)
     scale = peak_scale(smooth)
     units = torch.where(scale > 0, scale, 1)
     noisy = volumes / units
     noise_scale = noisy.std((-3, -2, -1), keepdim=True).clamp(min=1)
-    return torch.stack([noisy / noise_scale, smooth / units], -4), scale, noise_scale
+    cut = getattr(network, "bands", None)
+    parts = [smooth] if cut is None else [filtered(band, volumes) for band in cut(transfer).unbind(1)]
+    maps = torch.stack([noisy / noise_scale, *(part / units for part in parts)], 1)
+    described = getattr(network, "described", False)
+    return NetworkInputs(maps, _description(smooth, transfer) if described else None, scale, noise_scale)
+
+
+def _description(smooth: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
+    """W and the logarithm of the filtered map's power at even frequencies; it depends neither on scale nor on box."""
+    n = smooth.shape[-1]
+    frequencies = torch.arange(n // 2 + 1, dtype=smooth.dtype, device=smooth.device) / n
+    power = radial_mean(centred_rfft(smooth).abs() ** 2, n)
+    largest = power.amax(1, keepdim=True)
+    power = power / torch.where(largest > 0, largest, 1)
+    # What a box holds more of empty solvent spreads the same power over more coefficients.
+    total = (power * frequencies**2).sum(1, keepdim=True) / n
+    power = power / torch.where(total > 0, total, 1)
+    at = torch.arange(1, DESCRIBED_AT + 1, dtype=torch.float64, device=smooth.device) * (n // 2) / DESCRIBED_AT
+    low = at.ceil().long() - 1
+    part = (at - low).to(smooth)
+    told = [each[:, low] * (1 - part) + each[:, low + 1] * part for each in (transfer, power)]
+    return torch.cat([told[0], (told[1].clamp(min=_FAINTEST) / 100).log() / 5], 1)
 
 
 def peak_scale(volumes: torch.Tensor) -> torch.Tensor:

@@ -54,9 +54,10 @@ class Network(torch.nn.Module):
 
 
 class DenoisingNetwork(Network):
-    """Network from noisy and Wiener-filtered maps (batch, 2, n, n, n) to denoised ones (batch, n, n, n).
+    """Network from noisy and Wiener-filtered maps (batch, 1 + bands, n, n, n) to denoised ones (batch, n, n, n).
 
-    Its input and output are scaled by `apply_denoising`, for training and application alike.
+    Its input and output are scaled by `apply_denoising`, for training and application alike. The filtered map comes
+    whole, as one band, unless the network has `bands` of its own.
 
     Parameters
     ----------
@@ -67,6 +68,8 @@ class DenoisingNetwork(Network):
     ----------
     unit : {"filtered", "noisy"}
         Whose units the output is in.
+    described : bool
+        Whether it is called with a second argument, the description of whole maps in `NetworkInputs`.
     reach : int or None
         Voxels on every side that have a say in what a voxel becomes, at most; None where all have.
     period : int
@@ -79,6 +82,17 @@ class DenoisingNetwork(Network):
         "and x/(sc) with c the standard deviation of x/s, at least 1"
     )
     unit: ClassVar[str] = "filtered"
+    described: ClassVar[bool] = False
+
+    def bands(self, transfer: torch.Tensor) -> torch.Tensor:
+        """Filters, (batch, bands, n//2+1), whose maps it sees beside the noisy one; by default the Wiener filter.
+
+        Parameters
+        ----------
+        transfer : torch.Tensor, shape (batch, n//2+1)
+            The Wiener filter of each map.
+        """
+        return transfer[:, None]
 
     @property
     def reach(self) -> int | None:

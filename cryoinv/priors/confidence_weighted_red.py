@@ -24,7 +24,7 @@ class ConfidenceWeightedRED(RED):
     Parameters
     ----------
     denoiser : Denoiser, optional
-        f; `SolventFlattening` by default, a Wiener filter and an automatic soft mask.
+        f; the network that comes with the package by default.
     rule : str, callable, tensor, mapping or sequence
         λ: "paper" is 0 at half-map resolutions worse than `coarse`, 1 at those better than `fine`, linear in Å in
         between. "script" is what the script that was released with the paper does in its stead, practically always 1:

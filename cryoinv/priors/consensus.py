@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cryoinv.denoisers import ResolutionBands, Wiener
+from cryoinv.denoisers import ResolutionBands, SolventFlattening, Wiener
 
 from .amplitude import FSCTable
 from .red import RED
-from .spectral_denoiser import default_denoiser
 
 if TYPE_CHECKING:
     from cryoinv.denoisers import Denoiser
@@ -26,7 +25,7 @@ class ConsensusOfDenoisers(RED):
     Parameters
     ----------
     denoisers : sequence of Denoiser, optional
-        From the band of the lowest resolution to that of the highest. By default that of `RED` and the Wiener filter.
+        From the band of the lowest resolution to that of the highest. By default `SolventFlattening` and `Wiener`.
         In a specification, ``denoisers=(NAME,...;NAME,...)``.
     edges : float, sequence of float, or str
         Resolutions in Å at which one band gives way to the next, in descending order; in words ``"12;6"``.
@@ -79,6 +78,6 @@ class ConsensusOfDenoisers(RED):
         tau2_fudge: float = 1.0,
         guard: bool = False,
     ):
-        chosen = (default_denoiser(), Wiener()) if denoisers is None else denoisers
+        chosen = (SolventFlattening(), Wiener()) if denoisers is None else denoisers
         bands = ResolutionBands(chosen, edges, width)
         super().__init__(bands, weight, input, amplitude, floor, a, b, tau2_fudge, guard)

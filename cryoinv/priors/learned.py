@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from cryoinv.denoisers import Denoiser, NetworkDenoiser, load_denoiser, solvent_mask, wiener_transfer
+from cryoinv.denoisers import Denoiser, NetworkDenoiser, solvent_mask, wiener_transfer
 from cryoinv.errors import InputError
 from cryoinv.specs import nearest
 
@@ -88,9 +88,8 @@ class LearnedPrior(RED):
     ):
         if role not in _ROLES:
             raise InputError(f"role is {role!r}, {nearest(str(role), _ROLES)}")
-        denoiser = load_denoiser() if denoiser is None else denoiser
         super().__init__(denoiser, weight, tau2_fudge=tau2_fudge, guard=guard)
-        calibrated, undamped = CalibratedAmplitude(_calibration_of(denoiser)), _Undamped("undamped", floor)
+        calibrated, undamped = CalibratedAmplitude(_calibration_of(self.denoiser)), _Undamped("undamped", floor)
         self.role, self.masked = role, bool(masked)
         self.amplitude = calibrated if role == "output" else undamped
 

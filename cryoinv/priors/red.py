@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from cryoinv.denoisers import load_denoiser
 from cryoinv.errors import InputError
 from cryoinv.operators import TorchOperator
 from cryoinv.spaces.backend import odl
@@ -34,7 +35,7 @@ class RED(Prior):
     Parameters
     ----------
     denoiser : Denoiser, optional
-        f; `SolventFlattening` by default, a Wiener filter and an automatic soft mask.
+        f; the network that comes with the package by default.
     weight : float
         λ, from 0 to 1.
     input : {"newest", "previous"}
@@ -91,7 +92,7 @@ class RED(Prior):
             raise InputError(f"weight (λ) is {weight}, expected a number within [0, 1]")
         if input not in ("newest", "previous"):
             raise InputError(f"input is {input!r}, {nearest(str(input), ('newest', 'previous'))}")
-        self.denoiser, self.weight, self.input = chosen_denoiser(denoiser), float(weight), input
+        self.denoiser, self.weight, self.input = chosen_denoiser(denoiser, load_denoiser), float(weight), input
         self.amplitude = Amplitude(amplitude, floor, a, b)
         self.gaussian, self.guarded = GaussianPrior(tau2_fudge), bool(guard)
 

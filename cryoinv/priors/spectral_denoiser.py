@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,18 +16,13 @@ if TYPE_CHECKING:
     from cryoinv.denoisers import PriorContext
     from cryoinv.likelihood import SufficientStatistics
 
-__all__ = ["SpectralDenoiser", "chosen_denoiser", "default_denoiser"]
+__all__ = ["SpectralDenoiser", "chosen_denoiser"]
 
 
-def default_denoiser() -> Denoiser:
-    """Denoiser of the priors that are told none: Wiener filter and automatic solvent mask."""
-    return SolventFlattening()
-
-
-def chosen_denoiser(denoiser: Denoiser | None) -> Denoiser:
-    """Return the denoiser given, or the default one; anything else is refused."""
+def chosen_denoiser(denoiser: Denoiser | None, default: Callable[[], Denoiser] = SolventFlattening) -> Denoiser:
+    """Return the denoiser given, or a default one, Wiener filter and automatic mask; anything else is refused."""
     if denoiser is None:
-        return default_denoiser()
+        return default()
     if not isinstance(denoiser, Denoiser):
         raise InputError(f"the denoiser is a {type(denoiser).__name__}, expected a Denoiser (see `denoiser_from`)")
     return denoiser

@@ -50,6 +50,7 @@ class GaussianPairs:
     resolutions: tuple[float, float] = (5.0, 26.0)
     exponents: tuple[float, float] = (-1.5, 0.4)
     solvent: tuple[float, float] = (0.2, 0.8)
+
     def __call__(self, rng: np.random.Generator) -> Pairs:
         """Both halves of one data set."""
         volume, structure = self.truth(rng)

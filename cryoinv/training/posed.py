@@ -56,6 +56,7 @@ class PosedPairs:
     particles: tuple[int, int] = (250, 800)
     resolutions: tuple[float, float] = (5.0, 26.0)
     copies: int = 6
+
     def __post_init__(self) -> None:
         self._scheme = TrilinearInterpolation(self.truth.n)
         self._disc = FourierDisc(self.truth.n, device=self.truth.device)

@@ -69,7 +69,7 @@ PRESETS: dict[str, Preset] = {
         "gated-unet",
         {"width": 32, "depth": 3, "blocks": 1},
         steps=3000,
-        about="an hour on two cores; 1.5 million weights",
+        about="an hour on two cores; 1.6 million weights",
     ),
     "base": Preset(
         "gated-unet",

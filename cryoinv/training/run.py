@@ -28,6 +28,7 @@ from .log import TrainingLog
 from .pairs import CoarsePairs, PairMaker
 from .posed import PosedPairs
 from .presets import Preset
+from .start import earlier_network
 from .stream import PairStream, held_out_pairs
 from .trainer import Trainer, TrainingPlan
 from .truth import TruthMaker
@@ -81,6 +82,9 @@ class Training:
         Of everything.
     finest : float, optional
         Å: the network knows no finer features, and is applied to none.
+    start : Path, optional
+        Weights of an earlier training to begin with, in place of random ones. Another seed gives other pairs than it
+        had.
     intermediates : int
         Refinements to learn from, of "intermediate".
     held_out, calibrated_on : int
@@ -100,6 +104,7 @@ class Training:
     minutes: float | None = None
     seed: int = 0
     finest: float | None = None
+    start: Path | None = None
     intermediates: int = 100
     held_out: int = 24
     calibrated_on: int = 60
@@ -137,15 +142,18 @@ class Training:
         """
         train, valid = (Corpus.read(self.structures, split) for split in ("train", "valid"))
         self._truth(valid, torch.device("cpu"))  # refused at once if none of them fits
+        preset, earlier = self.preset, dict[str, Any]()
+        network = preset.network(self.seed)
+        if self.start is not None:  # refused, if it is, before refinements are run
+            network, earlier["started_from"] = earlier_network(self.start, preset, self.finest, valid.names)
         makers = self._makers(train, "train")
-        preset = self.preset
         stream = PairStream(makers, [1] * len(makers), preset.batch, self.seed)
         checkpoint = self.output / CHECKPOINT
         going_on = resume and checkpoint.is_file()
         steps = _steps_of(checkpoint) if going_on and self.steps is None else self._steps(stream)
         plan = TrainingPlan(steps, preset.rate, seed=self.seed)
-        trainer = Trainer(preset.network(self.seed), stream, plan, self.place)
-        facts = self._facts(train, valid, makers)
+        trainer = Trainer(network, stream, plan, self.place)
+        facts = self._facts(train, valid, makers) | earlier
         if going_on:
             trainer.restore(checkpoint, facts)
         self.observer.prepared({**facts, "steps": steps, "step": trainer.step, "device": str(self.place)})

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, lacks_memory
 from cryoinv.io import read_weights, write_weights
 from cryoinv.networks import Network, apply_denoising
 
@@ -101,15 +102,27 @@ class Trainer:
         Raises
         ------
         InputError
-            If the loss is not finite.
+            If the loss is not finite, or memory does not suffice.
         """
         until = self.plan.steps if until is None else min(until, self.plan.steps)
         while self.step < until:
             began = time.monotonic()
-            loss, rate = self._advance()
+            with self._advice_on_memory():
+                loss, rate = self._advance()
             told = {"step": self.step, "loss": loss, "rate": rate, "seconds": time.monotonic() - began}
             if callback is not None:
                 callback(told)
+
+    @contextmanager
+    def _advice_on_memory(self) -> Iterator[None]:
+        """Let an error for want of memory say what needs less."""
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            if not lacks_memory(error):
+                raise
+            where = f"{self.device} ran out of memory in step {self.step + 1}, with {self.stream.batch} maps a batch"
+            raise InputError(f"{where}; try a smaller --box or --preset, or --device cpu") from error
 
     def _advance(self) -> tuple[float, float]:
         pairs = self.stream[self.step].to(self.device)

@@ -310,6 +310,7 @@ def test_too_little_memory_names_the_tile_to_try(cryoinv, tmp_path, monkeypatch)
 
 
 NETWORK = NetworkDenoiser(GatedUNet(2, 1))
+DEEP = NetworkDenoiser(GatedUNet(2, 4))  # its tiles have 72 voxels at least
 CPU = RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried to")
 
 
@@ -319,10 +320,11 @@ CPU = RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can
         (NETWORK, 256, "cuda:0", torch.cuda.OutOfMemoryError("CUDA out of memory"), r"tile=96\) or --device cpu or"),
         (NETWORK, 128, "cpu", CPU, r"tile=64\) or a machine"),
         (Composition(TotalVariation(), NETWORK), 300, "cpu", MemoryError(), "tile=96"),
+        (DEEP, 96, "cpu", CPU, r"of 96\); try a machine with more memory"),
         (NETWORK, 48, "cpu", CPU, r"of 48\); try a machine with more memory"),
         (TotalVariation(), 256, "cuda:0", RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"), "try --device cpu or a"),
     ],
-    ids=["gpu", "cpu", "nested", "small", "no-tiles"],
+    ids=["gpu", "cpu", "nested", "deep", "small", "no-tiles"],
 )
 def test_advice_on_memory(denoiser, n, device, error, said):
     with pytest.raises(InputError, match=said), _advice_on_memory(denoiser, n, device):

@@ -3,6 +3,7 @@
 import torch
 
 from cryoinv.networks import GatedResidualNetwork, GatedUNet, ResidualUNet
+from cryoinv.networks.apply import DESCRIBED_AT
 
 SMALL = {
     "gated-unet": lambda: GatedUNet(2, 2, 1),
@@ -26,3 +27,14 @@ def at_random(network, seed=0):
 
 def drawn(*shape, seed=0, dtype=torch.float64):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def channels(network):
+    """Maps that a network is given of each: the noisy one and its bands."""
+    return 1 + network.bands(torch.ones(1, 3)).shape[1]
+
+
+def run(network, maps, seed=5):
+    """The network of maps, with descriptions at random if it asks for any."""
+    description = drawn(1, 2 * DESCRIBED_AT, seed=seed).to(maps).expand(len(maps), -1)
+    return network(maps, description) if network.described else network(maps)

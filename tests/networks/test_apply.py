@@ -1,5 +1,6 @@
 """How networks are applied: scales, bands, and what they must not depend on."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,6 +30,20 @@ def filtered_directly(transfer, volume):
     return torch.fft.ifftn(factors * torch.fft.fftn(volume)).real
 
 
+def description(smooth, transfer):
+    """W at sixteen frequencies, and the logarithm of the power there in units of its mean below Nyquist's."""
+    n = len(smooth)
+    axis = torch.fft.fftfreq(n, 1 / n, dtype=torch.float64)
+    radii = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt().round().long()
+    spectrum = torch.fft.fftn(smooth).abs() ** 2
+    power = np.array([float(spectrum[radii == shell].mean()) for shell in range(n // 2 + 1)])
+    shells = np.arange(n // 2 + 1)
+    power /= sum(power * (shells / n) ** 2) / n
+    at = np.arange(1, 17) * (n // 2) / 16
+    logarithm = np.log(np.interp(at, shells, power).clip(1e-4) / 100) / 5
+    return torch.from_numpy(np.concatenate([np.interp(at, shells, transfer.numpy()), logarithm]))[None]
+
+
 def ball(n, width=2.0):
     axis = torch.arange(n, dtype=torch.float64) - n // 2
     return torch.exp(-(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2) / (2 * width**2))
@@ -41,7 +56,9 @@ def test_it_is_the_formula(n, name):
     smooth = filtered_directly(transfer, x)
     s = float((smooth**4).sum() / (smooth**2).sum()) ** 0.5
     c = max(1.0, float((x / s).std()))
-    h = network(torch.stack([x / s / c, smooth / s])[None])[0]
+    bands = [transfer**8, transfer**2 - transfer**8, transfer - transfer**2] if network.described else [transfer]
+    maps = torch.stack([x / s / c, *(filtered_directly(band, x) / s for band in bands)])[None]
+    h = network(maps, description(smooth, transfer))[0] if network.described else network(maps)[0]
     expected = s * (c if name == "residual-unet" else 1) * filtered_directly((transfer > 0).double(), h)
     torch.testing.assert_close(apply_denoising(network, x[None], transfer)[0], expected, rtol=1e-9, atol=1e-9)
     assert c > 1  # so that it counts
@@ -49,9 +66,9 @@ def test_it_is_the_formula(n, name):
 
 def test_the_scale_of_noise_is_at_least_that_of_the_particle():
     x = ball(16, 1.0)[None]
-    maps, scale, noise_scale = network_inputs(x, torch.ones(9))
-    assert float(noise_scale) == 1 and float((x / scale).std()) < 0.5
-    torch.testing.assert_close(maps[:, 0], x / scale)
+    inputs = network_inputs(small(), x, torch.ones(9))
+    assert float(inputs.noise_scale) == 1 and float((x / inputs.scale).std()) < 0.5
+    torch.testing.assert_close(inputs.maps[:, 0], x / inputs.scale)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -100,7 +117,9 @@ def test_the_peak_scale_is_that_of_the_particle_in_any_box():
 
 def test_empty_solvent_makes_no_difference():
     network = at_random(GatedUNet(2, 1, 1)).double()  # reaches 9 voxels, and depends on shifts by 2 only
-    small, large = (network(network_inputs(ball(n)[None], torch.ones(n // 2 + 1))[0])[0] for n in (32, 48))
+    boxes = [network_inputs(network, ball(n)[None], torch.ones(n // 2 + 1)) for n in (32, 48)]
+    torch.testing.assert_close(boxes[0].description[:, :22], boxes[1].description[:, :22], rtol=0.05, atol=0.02)
+    small, large = (network(each.maps, boxes[0].description)[0] for each in boxes)
     inner = (slice(10, -10),) * 3  # faces of the box are within reach of the others
     torch.testing.assert_close(small[inner], large[8:-8, 8:-8, 8:-8][inner], rtol=1e-6, atol=1e-7)
 

@@ -9,7 +9,7 @@ from cryoinv.errors import InputError
 from cryoinv.networks import DenoisingNetwork, GatedResidualNetwork, GatedUNet, ResidualUNet
 from cryoinv.networks.blocks import fold_to_depth, pad_to_multiple, unfold_from_depth
 
-from .networks_at_random import SMALL, at_random, drawn
+from .networks_at_random import SMALL, at_random, channels, drawn, run
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -18,23 +18,24 @@ from .networks_at_random import SMALL, at_random, drawn
 def test_any_box_will_do(name, n, dtype):
     network = at_random(SMALL[name]()).to(dtype)
     assert isinstance(network, DenoisingNetwork) and network.name == name and network.kind == "denoiser"
-    found = network(drawn(2, 2, n, n, n, dtype=dtype))
+    found = run(network, drawn(2, channels(network), n, n, n, dtype=dtype))
     assert found.shape == (2, n, n, n) and found.dtype == dtype and bool(torch.isfinite(found).all())
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_maps_of_a_batch_are_denoised_alone(name):
-    network, maps = at_random(SMALL[name]()).double(), drawn(3, 2, 9, 9, 9)
-    alone = torch.cat([network(each[None]) for each in maps])
-    torch.testing.assert_close(network(maps), alone, rtol=1e-12, atol=1e-12)
+    network = at_random(SMALL[name]()).double()
+    maps = drawn(3, channels(network), 9, 9, 9)
+    alone = torch.cat([run(network, each[None]) for each in maps])
+    torch.testing.assert_close(run(network, maps), alone, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("n", [7, 12])
-def test_before_training_the_gate_is_even_and_nothing_is_taken_off(n):
-    maps = drawn(1, 2, n, n, n)
+def test_before_training_nothing_is_added_and_nothing_taken_off(n):
+    maps, bands = drawn(1, 2, n, n, n), drawn(1, 4, n, n, n)
+    torch.testing.assert_close(run(GatedUNet(2, 3, 2).double(), bands), bands[:, 1:].sum(1))
     gate = 1 / (1 + torch.exp(torch.tensor(-2.0, dtype=torch.float64)))
-    for network in (GatedUNet(2, 3, 2), GatedResidualNetwork(3, 2)):
-        torch.testing.assert_close(network.double()(maps), gate * maps[:, 1])
+    torch.testing.assert_close(GatedResidualNetwork(3, 2).double()(maps), gate * maps[:, 1])
     assert torch.equal(ResidualUNet(2, 2).double().eval()(maps), maps[:, 0])
 
 
@@ -43,6 +44,19 @@ def test_the_residual_network_sees_the_noisy_map_alone():
     changed = torch.stack([maps[:, 0], drawn(1, 8, 8, 8, seed=1)], 1)
     assert torch.equal(network(maps), network(changed)) and not torch.equal(network(maps), maps[:, 0])
     assert network.unit == "noisy" and GatedUNet.unit == GatedResidualNetwork.unit == "filtered"
+
+
+def test_what_a_network_is_told_matters_everywhere():
+    network, maps = at_random(GatedUNet(2, 2, 1)).double(), drawn(1, 4, 8, 8, 8)
+    assert ((run(network, maps) - run(network, maps, seed=6)).abs() > 1e-6).all()
+
+
+def test_bands_sum_to_the_filter_and_are_ordered_by_how_well_shells_are_known():
+    transfer = torch.linspace(1, 0, 9, dtype=torch.float64).expand(2, -1)
+    bands = GatedUNet(2, 1).bands(transfer)
+    torch.testing.assert_close(bands.sum(1), transfer)
+    middle = (bands * torch.arange(9)).sum(2) / bands.sum(2)
+    assert bands.min() >= 0 and bool((middle[:, 1:] > middle[:, :-1]).all())
 
 
 @pytest.mark.parametrize(("depth", "blocks"), [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1)])
@@ -62,13 +76,13 @@ def test_reach_of_the_residual_network_is_not_exceeded(depth):
 def changed_voxels(network, period):
     """Distance of the farthest voxel that changes with a plane, for each place of that within a period."""
     side, length = period, 2 * (network.reach + 2 * period) // period * period + 2 * period
-    maps = drawn(1, 2, side, side, length)
+    maps = drawn(1, channels(network), side, side, length)
     with torch.no_grad():
-        before = network(maps)
+        before = run(network, maps)
         for place in range(length // 2, length // 2 + period):
             maps_now = maps.clone()
             maps_now[..., place] += 10.0
-            changed = (network(maps_now) != before).any(1).any(1)[0].nonzero()[:, 0]
+            changed = (run(network, maps_now) != before).any(1).any(1)[0].nonzero()[:, 0]
             assert int(changed[0]) > 0 and int(changed[-1]) < length - 1  # the box is long enough to tell
             yield int((changed - place).abs().max())
 
@@ -76,12 +90,12 @@ def changed_voxels(network, period):
 @pytest.mark.parametrize("network", [GatedUNet(2, 2, 1), ResidualUNet(2, 2)], ids=lambda each: each.name)
 def test_shifts_by_the_period_shift_the_result(network):
     network, shift = at_random(network).double(), network.period
-    maps = drawn(1, 2, 4, 4, 4 * (network.reach // 4 * 2 + 6))
+    maps = drawn(1, channels(network), 4, 4, 4 * (network.reach // 4 * 2 + 6))
     inner = slice(network.reach + shift, -network.reach - shift)
-    whole, shifted = network(maps), network(maps.roll(shift, -1))
+    whole, shifted = run(network, maps), run(network, maps.roll(shift, -1))
     torch.testing.assert_close(shifted.roll(-shift, -1)[..., inner], whole[..., inner], rtol=1e-12, atol=1e-12)
     assert shift == 4 and GatedResidualNetwork(2, 1).period == 1 and GatedResidualNetwork(2, 1).reach is None
-    by_one = network(maps.roll(1, -1)).roll(-1, -1)
+    by_one = run(network, maps.roll(1, -1)).roll(-1, -1)
     assert (by_one - whole)[..., inner].abs().max() > 1e-3  # and by less than the period they do not
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -102,6 +103,45 @@ def test_another_trainings_checkpoint_is_refused(whole, structures, tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes((whole[0] / "checkpoint.safetensors").read_bytes())
     with pytest.raises(InputError, match="with pairs 'gaussian', this one has 'posed'"):
         training(structures, tmp_path, pairs="posed").run(resume=True)
+
+
+def test_it_begins_with_weights_of_an_earlier_training(whole, structures, tmp_path):
+    start, told = whole[0] / "weights.safetensors", Told(stop_at=1)
+    with pytest.raises(KeyboardInterrupt):
+        training(structures, tmp_path / "a", start=start, seed=1, observer=told).run()
+    earlier = told.facts["started_from"]
+    assert earlier["steps"] == 6 and earlier["pairs"] == "gaussian" and len(earlier["weights"]) == 16
+    # One step at a rate that has hardly risen leaves the weights where they were, not where chance puts them.
+    first, _ = read_weights(start)
+    plan = training(structures, tmp_path / "c", start=start, seed=1, steps=1, preset=replace(TINY, rate=1e-9))
+    plan.run()
+    then, metadata = read_weights(tmp_path / "c" / "weights.safetensors")
+    for name in first:
+        torch.testing.assert_close(then[name], first[name], rtol=0, atol=1e-6)
+    assert metadata["notes"]["started_from"] == earlier
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"preset": preset_of("small")}, "is a gated-unet of .* expected gated-unet of"),
+        ({"preset": replace(TINY, pixel_size=9.0)}, "learned with pixels of 8 to 8 Å, expected 9 Å"),
+        ({"finest": 32.0}, "knows features of all sizes, expected none finer than 32 Å"),
+    ],
+)
+def test_weights_that_do_not_suit_are_no_beginning(options, message, whole, structures, tmp_path):
+    with pytest.raises(InputError, match=message):
+        training(structures, tmp_path, start=whole[0] / "weights.safetensors", **options).run()
+    assert not list(tmp_path.iterdir())  # nothing was begun
+
+
+def test_weights_that_have_seen_what_is_held_out_are_no_beginning(whole, structures, tmp_path):
+    swapped = tmp_path / "swapped"
+    swapped.mkdir()
+    (swapped / "train").symlink_to(structures / "valid")
+    (swapped / "valid").symlink_to(structures / "train")
+    with pytest.raises(InputError, match="learned from 4 structures that are held out here"):
+        training(swapped, tmp_path / "out", start=whole[0] / "weights.safetensors").run()
 
 
 def test_minutes_are_turned_into_steps_that_stay(structures, tmp_path):

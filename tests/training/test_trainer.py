@@ -73,6 +73,16 @@ def test_a_file_of_weights_is_no_checkpoint(stream, tmp_path):
         trainer(stream).restore(path, {})
 
 
+@pytest.mark.parametrize("error", [MemoryError(), torch.cuda.OutOfMemoryError("CUDA out of memory")])
+def test_too_little_memory_says_what_needs_less(error, stream, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("cryoinv.training.trainer.apply_denoising", fail)
+    with pytest.raises(InputError, match=r"cpu ran out of memory in step 1, with 2 maps .* try a smaller --box"):
+        trainer(stream).run()
+
+
 def test_a_loss_that_is_not_finite_names_step_and_maps(stream):
     made = trainer(stream)
     with torch.no_grad():
