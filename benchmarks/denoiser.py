@@ -10,6 +10,7 @@ With --json the last line holds the figures.
 
 import argparse
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -64,20 +65,20 @@ def main():
     options = parser.parse_args()
     if (options.structures is None) == (options.intermediates is None):
         parser.error("give either --structures or --intermediates")
-    denoiser, rows = denoiser_from(options.denoiser), []
+    denoiser, rows, seconds = denoiser_from(options.denoiser), [], []
     for pairs in cases(options):
         wiener, target = pairs.wiener, pairs.target
         for i in range(len(pairs)):
             context = context_of(pairs, i)
-            methods = {
-                "wiener": wiener[i],
-                "masked_wiener": wiener[i] * solvent_mask(pairs.noisy[i], context),
-                "denoiser": denoiser.denoise(pairs.noisy[i], context),
-            }
+            began = time.perf_counter()
+            found = denoiser.denoise(pairs.noisy[i], context)
+            seconds.append(time.perf_counter() - began)
+            masked = wiener[i] * solvent_mask(pairs.noisy[i], context)
+            methods = {"wiener": wiener[i], "masked_wiener": masked, "denoiser": found}
             row = {name: figures(volume, target[i], pairs.truth[i]) for name, volume in methods.items()}
             if bool(target[i].any()):
                 rows.append({"structure": pairs.names[i], "resolution": context.resolution, **row})
-    summary = summarised(rows)
+    summary = summarised(rows) | {"seconds_a_map_median": float(np.median(seconds))}
     for low, high in BINS:
         chosen = [row for row in rows if low <= row["resolution"] < high]
         if chosen:
@@ -89,6 +90,7 @@ def main():
             f"{figure['mean_l2_ratio_to_masked_wiener']:.3f}; L1 {figure['mean_l1_ratio_to_masked_wiener']:.3f}; "
             f"FSC gain {figure['mean_fsc_gain_over_masked_wiener']:+.4f}"
         )
+    print(f"one map: {summary['seconds_a_map_median']:.3f} s")
     if options.json:
         print(json.dumps(summary))
 

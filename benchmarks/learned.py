@@ -27,6 +27,7 @@ from cryoinv.simulation import potential_map, simulate_particles
 LEVELS = (0.086, 0.063, 0.043, 0.027)
 METHODS = ("gaussian", "masked-gaussian", "red", "cw-red", "learned")
 TOLERANCE = 0.005
+RECIPE = ("box", "pixel_size", "particles", "max_shift")  # of the data, beside their SNR
 QUALITY, ANGLE = "mean_fsc_truth_masked", "angle_error_median_degrees"
 
 
@@ -45,17 +46,22 @@ def cryoinv(*arguments):
 def measured(structure, level, snr, options):
     """Rows of one case's table, by method."""
     folder = options.output / f"{Path(structure).stem}-level{level:g}"
-    data, comparison = folder / "data", folder / "comparison"
+    data, comparison, recipe = folder / "data", folder / "comparison", folder / "recipe.json"
+    wanted = {"snr": round(snr, 6), **{key: getattr(options, key) for key in RECIPE}}
+    if recipe.is_file() and json.loads(recipe.read_text()) != wanted:
+        raise SystemExit(f"{recipe}: holds {recipe.read_text()}, expected {wanted}; choose another --output")
     if not (data / "truth.star").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        recipe.write_text(json.dumps(wanted))
         cryoinv(
             "simulate", structure, "--box", options.box, "--pixel-size", options.pixel_size, "--particles",
             options.particles, "--snr", snr, "--max-shift", options.max_shift, "--seed", 1, "--threads", 1,
             "--output", data,
         )
-    wanted = [part for method in options.method for part in ("--prior", method)]
+    methods = [part for method in options.method for part in ("--prior", method)]
     cryoinv(
         "compare", data / "particles.star", "--reference", data / "reference.mrc", "--truth", data / "truth.mrc",
-        "--truth-poses", data / "truth.star", "--seed", 1, "--threads", 1, "--output", comparison, *wanted,
+        "--truth-poses", data / "truth.star", "--seed", 1, "--threads", 1, "--output", comparison, *methods,
         *(["--resume"] if comparison.exists() else []),
     )
     with (comparison / "comparison.csv").open(encoding="utf-8", newline="") as file:
@@ -102,6 +108,13 @@ def counted(cases, options):
             "learned", "masked-gaussian", QUALITY, lambda a, b: a > b + TOLERANCE
         ),
         "learned_lower_angle_error": count("learned", "masked-gaussian", ANGLE, lambda a, b: a < b),
+        **{
+            f"{method}_optimism_{of}_within_a_shell_of_gaussian": count(
+                method, "gaussian", f"optimism_{of}_shells", lambda a, b: a <= b + 1
+            )
+            for method in ("learned", "cw-red", "red")
+            for of in ("unregularised", "output")
+        },
         "figures": {f"{structure} {level:g}": rows for (structure, level), rows in cases.items()},
         "methods": list(options.method),
     }

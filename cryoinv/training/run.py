@@ -160,8 +160,9 @@ class Training:
         held = self._held_out(valid)
         log = TrainingLog(self.output, trainer.step)
         self.observer.stage("training", steps - trainer.step)
-        trainer.run(callback=lambda told: self._after_step(trainer, held, log, facts, told))
-        return self._finish(trainer, held, facts, train, valid)
+        figures: dict[str, float] = {}
+        trainer.run(callback=lambda told: figures.update(self._after_step(trainer, held, log, facts, told)))
+        return self._finish(trainer, figures or self._measured(trainer, held), len(held.pairs), facts, train, valid)
 
     # --- its parts -------------------------------------------------------------------------------------------------
 
@@ -247,31 +248,39 @@ class Training:
 
     def _after_step(
         self, trainer: Trainer, held: HeldOut, log: TrainingLog, facts: dict[str, Any], told: dict[str, float]
-    ) -> None:
-        row = dict(told)
-        is_last = trainer.step == trainer.plan.steps
+    ) -> dict[str, float]:
+        """Log a step and save; return held-out figures where they were measured."""
+        is_last, figures = trainer.step == trainer.plan.steps, dict[str, float]()
         if trainer.step % self.measure_every == 0 or is_last:
-            row |= self._measured(trainer, held)
+            figures = self._measured(trainer, held)
+        row = told | figures
         log.write(row)
         if trainer.step % self.save_every == 0 or is_last:
             log.flush()
             trainer.save(self.output / CHECKPOINT, facts)
         self.observer.measured(row)
+        return figures
 
     def _measured(self, trainer: Trainer, held: HeldOut) -> dict[str, float]:
         network = trainer.averaged().to(self.place)
         return held.summary(held.measure(lambda x, w: apply_denoising(network, x, w), self.place))
 
     def _finish(
-        self, trainer: Trainer, held: HeldOut, facts: dict[str, Any], train: Corpus, valid: Corpus
+        self,
+        trainer: Trainer,
+        figures: dict[str, float],
+        maps: int,
+        facts: dict[str, Any],
+        train: Corpus,
+        valid: Corpus,
     ) -> dict[str, Any]:
-        """Write the weights with their card, and the summary."""
-        figures, pixel_size = self._measured(trainer, held), self.preset.pixel_size
+        """Write the weights with their card, the figures on so many held-out maps on it, and the summary."""
+        pixel_size = self.preset.pixel_size
         names = self._truth(train, torch.device("cpu")).corpus.names
         card = {
             **facts,
             "steps": trainer.step,
-            "held_out": {**figures, "maps": len(held.pairs)},
+            "held_out": {**figures, "maps": maps},
             "calibration": self._calibration(trainer, valid),
             "licence": "BSD-3-Clause",
             "names": names,
