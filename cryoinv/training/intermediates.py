@@ -159,11 +159,7 @@ class IntermediatePairs:
             raise InputError(f"{folder}: holds no intermediate maps (run-*.safetensors)")
         for path in paths:
             tensors, metadata = read_weights(path)
-            if metadata.get("kind") != _KIND or not {"halves", "truth", "fsc"} <= set(tensors):
-                raise InputError(f"{path}: is no file of intermediate half-maps")
-            if tensors["truth"].shape != (n,) * 3 or abs(metadata["pixel_size"] / pixel_size - 1) > 1e-3:
-                found = f"box {len(tensors['truth'])} at {metadata['pixel_size']} Å"
-                raise InputError(f"{path}: maps have {found}, expected box {n} at {pixel_size} Å")
+            _check(path, tensors, metadata, n, pixel_size)
             if _resemblance(tensors) < _LOST:
                 self.lost += 1
                 continue
@@ -193,6 +189,31 @@ class IntermediatePairs:
         fsc = tensors["fsc"][iteration].double().expand(2, -1)
         names, radii = [metadata["structure"]] * 2, [float(metadata["radius"])] * 2
         return Pairs(scale * halves, scale * truth.expand(2, -1, -1, -1), fsc, self.pixel_size, names, radii)
+
+
+def _check(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, Any], n: int, pixel_size: float) -> None:
+    """Refuse a file that is not what `IntermediateMaker` writes, or of other maps."""
+    numbers = [metadata.get(key) for key in ("pixel_size", "radius")]
+    if (
+        metadata.get("kind") != _KIND
+        or not {"halves", "truth", "fsc"} <= set(tensors)
+        or not all(isinstance(each, (int, float)) and each > 0 for each in numbers)
+        or not isinstance(metadata.get("structure"), str)
+    ):
+        raise InputError(f"{path}: is no file of intermediate half-maps")
+    truth, halves, fsc = (tensors[key] for key in ("truth", "halves", "fsc"))
+    if truth.shape != (n,) * 3 or abs(metadata["pixel_size"] / pixel_size - 1) > 1e-3:
+        found = f"{' x '.join(map(str, truth.shape))} voxels at {metadata['pixel_size']:g} Å"
+        raise InputError(f"{path}: maps have {found}, expected box {n} at {pixel_size:g} Å")
+    iterations = len(fsc)
+    if not iterations or halves.shape != (iterations, 2, n, n, n) or fsc.shape != (iterations, n // 2 + 1):
+        raise InputError(
+            f"{path}: half-maps have shape {tuple(halves.shape)} and FSCs {tuple(fsc.shape)}, expected two maps of box "
+            f"{n} and {n // 2 + 1} shells an iteration"
+        )
+    for name in ("truth", "halves", "fsc"):
+        if not bool(torch.isfinite(tensors[name]).all()):
+            raise InputError(f"{path}: not all values of {name!r} are finite")
 
 
 def _resemblance(tensors: dict[str, torch.Tensor]) -> float:

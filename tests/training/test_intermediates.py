@@ -68,8 +68,8 @@ def test_pairs_are_iterations_turned_and_scaled(made):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n": 18}, "maps have box 16 at 8.0 Å, expected box 18 at 8.0 Å"),
-        ({"pixel_size": 4.0}, "expected box 16 at 4.0 Å"),
+        ({"n": 18}, "maps have 16 x 16 x 16 voxels at 8 Å, expected box 18 at 8 Å"),
+        ({"pixel_size": 4.0}, "expected box 16 at 4 Å"),
         ({"runs": 0}, "holds no intermediate maps"),
     ],
 )
@@ -83,4 +83,22 @@ def test_a_folder_without_them_is_refused(tmp_path):
         IntermediatePairs(tmp_path, N, PIXEL)
     write_weights(tmp_path / "run-0-00000.safetensors", {"a": torch.zeros(1)}, {"kind": "critic"})
     with pytest.raises(InputError, match="is no file of intermediate half-maps"):
+        IntermediatePairs(tmp_path, N, PIXEL)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "facts", "message"),
+    [
+        ({}, {"radius": "wide"}, "is no file of intermediate half-maps"),
+        ({}, {"structure": 3}, "is no file of intermediate half-maps"),
+        ({"halves": torch.zeros(2, 1, N, N, N)}, {}, r"half-maps have shape \(2, 1, 16, 16, 16\)"),
+        ({"fsc": torch.zeros(2, 4)}, {}, r"FSCs \(2, 4\), expected two maps of box 16 and 9 shells"),
+        ({"truth": torch.full((N, N, N), torch.nan)}, {}, "not all values of 'truth' are finite"),
+    ],
+)
+def test_a_file_that_was_written_by_others_is_checked_whole(tmp_path, tensors, facts, message):
+    whole = {"halves": torch.zeros(2, 2, N, N, N), "truth": torch.zeros(N, N, N), "fsc": torch.ones(2, N // 2 + 1)}
+    told = {"kind": "intermediate half-maps", "structure": "heap", "radius": 40.0, "pixel_size": PIXEL}
+    write_weights(tmp_path / "run-0-00000.safetensors", whole | tensors, told | facts)
+    with pytest.raises(InputError, match=message):
         IntermediatePairs(tmp_path, N, PIXEL)
