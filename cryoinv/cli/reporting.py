@@ -16,7 +16,7 @@ import typer
 import typer.core
 
 from cryoinv.cli.ranks import alone, may_end_with_a_message
-from cryoinv.errors import CryoinvError, InputWarning
+from cryoinv.errors import CryoinvError, InputWarning, lacks_memory
 
 __all__ = ["DEBUG_VARIABLE", "ReportingGroup", "describe", "say", "show_traceback", "warnings_and_log"]
 
@@ -74,7 +74,7 @@ def _last_words(message: str) -> None:
 
 def describe(error: Exception) -> str:
     """One line about an exception nobody foresaw: type, message, place, what to do."""
-    if isinstance(error, MemoryError) or "out of memory" in str(error):
+    if lacks_memory(error):
         return f"out of memory: {_one_line(error)}; use a smaller box, fewer threads, or a larger machine"
     advice = f"run `cryoinv --debug ...` (or set {DEBUG_VARIABLE}=1) for the traceback, and please report it"
     if isinstance(error, OSError):

@@ -72,22 +72,16 @@ def train(
         raise InputError(
             f"{output}: holds {', '.join(existing)} but no checkpoint.safetensors to go on from; use --overwrite"
         )
+    if start is not None and overwrite and start.resolve() in [(output / name).resolve() for name in existing]:
+        raise InputError(f"{start}: is in the folder that is to be replaced; choose another --output")
     training = Training(structures, output, chosen, pairs, device, steps, minutes, seed, finest, start, intermediates)
     with folder_lock(output), Progress("batches") as progress:
         training.observer = _observer(progress)
-        if overwrite and not resume:
-            _remove(output)
-        summary = training.run(resume)
+        summary = training.run(resume, overwrite)
     if as_json:
         typer.echo(json.dumps(summary, allow_nan=False))
     else:
         typer.echo(_told(summary, output))
-
-
-def _remove(output: Path) -> None:
-    """Take away what an earlier training has left, but for the refinements that it learned from."""
-    for path in (*(output / name for name in _FILES), *(output / "tensorboard").glob("events.out.*")):
-        path.unlink(missing_ok=True)
 
 
 def _observer(progress: Progress) -> Any:

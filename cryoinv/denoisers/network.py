@@ -46,8 +46,8 @@ class NetworkDenoiser(Denoiser):
     Parameters
     ----------
     network : torch.nn.Module, str or path-like
-        Maps (1, 2, n, n, n) to (1, n, n, n), see `networks.DenoisingNetwork`, of whose ``unit``, ``bands``,
-        ``described``, ``reach`` and ``period`` any module may have its own; or a file of its weights, see
+        Maps (1, 2, n, n, n) to (1, n, n, n), see `networks.DenoisingNetwork`, of whose ``unit``, ``filters``,
+        ``takes_description``, ``reach`` and ``period`` any module may have its own; or a file of its weights, see
         `networks.write_network`.
     pixel_sizes : tuple of float, optional
         Smallest and largest pixel size in Å it was trained with; by default what the file says, or any.

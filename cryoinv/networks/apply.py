@@ -12,8 +12,11 @@ from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, radial_expand, 
 
 __all__ = ["DESCRIBED_AT", "NetworkInputs", "apply_denoising", "called", "network_inputs", "peak_scale"]
 
+# Whoever changes the description raises the `version` of the networks that are given it.
 DESCRIBED_AT = 16  # frequencies, evenly up to Nyquist's, at which a map's filter and power are told to a network
-_FAINTEST = 1e-4  # power density, of the mean below the Nyquist frequency, that is as good as none
+_FAINTEST = 1e-4  # power, of a map whose integral over squared frequency is 1, that is as good as none
+
+Call = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor | None], torch.Tensor]
 
 
 @dataclass
@@ -23,7 +26,7 @@ class NetworkInputs:
     Parameters
     ----------
     maps : torch.Tensor, shape (batch, 1 + bands, n, n, n)
-        The noisy maps, x/(sc), and their bands by s, see `DenoisingNetwork.bands`.
+        The noisy maps, x/(sc), and their bands by s, see `DenoisingNetwork.filters`.
     description : torch.Tensor, shape (batch, 2 DESCRIBED_AT), or None
         W at even frequencies, and the logarithm of the filtered map's power there, for networks that ask for it.
     scale, noise_scale : torch.Tensor, shape (batch, 1, 1, 1)
@@ -36,28 +39,27 @@ class NetworkInputs:
     noise_scale: torch.Tensor
 
 
-Call = Callable[..., torch.Tensor]
-
-
 def apply_denoising(
     network: torch.nn.Module, volumes: torch.Tensor, transfer: torch.Tensor, call: Call | None = None
 ) -> torch.Tensor:
     r"""Denoised maps :math:`f(x) = s\,P\,h(x/(sc), Wx/s)`; with a network in units of the noisy map, :math:`sc\,P\,h`.
 
     W is a Wiener filter and P the band it lets pass: the result is zero where W is. Since maps are divided by their own
-    scale s and multiplied by it again, :math:`f(tx) = t f(x)` for every t > 0, whatever the network. Networks may ask
-    for Wx in bands, and for a description of the whole map, see `DenoisingNetwork`.
+    scale s and multiplied by it again, :math:`f(tx) = t f(x)` for every t > 0, whatever the network. A network with
+    filters :math:`W_b` of its own and a description d of the whole map is :math:`h(x/(sc), W_1x/s, W_2x/s, ...; d)`:
+    see `DenoisingNetwork`.
 
     Parameters
     ----------
     network : torch.nn.Module
-        h, maps (batch, 2, n, n, n) to (batch, n, n, n), see `DenoisingNetwork`.
+        h, maps (batch, 1 + bands, n, n, n) to (batch, n, n, n); of any module, (batch, 2, n, n, n).
     volumes : torch.Tensor, shape (batch, n, n, n)
         x.
     transfer : torch.Tensor, shape (batch, n//2+1) or (n//2+1,)
         W, shell by shell.
     call : callable, optional
-        In place of `called`, which hands the network all of its input at once.
+        From the network, its maps and its description or None to what h is, in place of `called`, which hands the
+        network all of its input at once.
 
     Returns
     -------
@@ -83,7 +85,26 @@ def apply_denoising(
 
 
 def called(network: torch.nn.Module, maps: torch.Tensor, description: torch.Tensor | None = None) -> torch.Tensor:
-    """What the network makes of maps (batch, 1 + bands, n, n, n), if that is maps (batch, n, n, n)."""
+    """What the network makes of maps, if that has the shape it should.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        h.
+    maps : torch.Tensor, shape (batch, 1 + bands, a, b, c)
+        Of `NetworkInputs`, or tiles of them.
+    description : torch.Tensor, optional
+        Of `NetworkInputs`, for a network that takes one.
+
+    Returns
+    -------
+    torch.Tensor, shape (batch, a, b, c)
+
+    Raises
+    ------
+    InputError
+        If it is of another shape.
+    """
     found = network(maps) if description is None else network(maps, description)
     expected = (maps.shape[0], *maps.shape[2:])
     if found.shape != expected:
@@ -97,39 +118,48 @@ def network_inputs(network: torch.nn.Module, volumes: torch.Tensor, transfer: to
 
     Parameters
     ----------
-    network, volumes, transfer
+    network : torch.nn.Module
+        Asked for its ``filters``, and whether it ``takes_description``, where it has these: see `DenoisingNetwork`.
+    volumes, transfer
         As in `apply_denoising`.
 
     Returns
     -------
     NetworkInputs
     """
-    transfer = transfer.to(volumes).expand(len(volumes), -1)
-    smooth = filtered(transfer, volumes)
+    transfer, n = transfer.to(volumes).expand(len(volumes), -1), volumes.shape[-1]
+    spectrum = centred_rfft(volumes)
+
+    def through(passed: torch.Tensor) -> torch.Tensor:
+        return centred_irfft(radial_expand(passed, n, outside=0.0) * spectrum, n)
+
+    smooth = through(transfer)
     scale = peak_scale(smooth)
     units = torch.where(scale > 0, scale, 1)
     noisy = volumes / units
     noise_scale = noisy.std((-3, -2, -1), keepdim=True).clamp(min=1)
-    cut = getattr(network, "bands", None)
-    parts = [smooth] if cut is None else [filtered(band, volumes) for band in cut(transfer).unbind(1)]
+    filters = getattr(network, "filters", None)
+    parts = [smooth] if filters is None else [through(each) for each in filters(transfer).unbind(1)]
     maps = torch.stack([noisy / noise_scale, *(part / units for part in parts)], 1)
-    described = getattr(network, "described", False)
-    return NetworkInputs(maps, _description(smooth, transfer) if described else None, scale, noise_scale)
+    told = _description(spectrum / units, transfer) if getattr(network, "takes_description", False) else None
+    return NetworkInputs(maps, told, scale, noise_scale)
 
 
-def _description(smooth: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
-    """W and the logarithm of the filtered map's power at even frequencies; it depends neither on scale nor on box."""
-    n = smooth.shape[-1]
-    frequencies = torch.arange(n // 2 + 1, dtype=smooth.dtype, device=smooth.device) / n
-    power = radial_mean(centred_rfft(smooth).abs() ** 2, n)
-    largest = power.amax(1, keepdim=True)
-    power = power / torch.where(largest > 0, largest, 1)
+def _description(spectrum: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
+    """W and the logarithm of the filtered map's power, from its spectrum before, at even frequencies.
+
+    Neither depends on the map's scale, nor on empty solvent around the particle.
+    """
+    n, shells = spectrum.shape[-2], transfer.shape[-1]
+    power = transfer**2 * radial_mean(spectrum.abs() ** 2, n)
+    frequencies = torch.arange(shells, dtype=power.dtype, device=power.device) / n
     # What a box holds more of empty solvent spreads the same power over more coefficients.
     total = (power * frequencies**2).sum(1, keepdim=True) / n
     power = power / torch.where(total > 0, total, 1)
-    at = torch.arange(1, DESCRIBED_AT + 1, dtype=torch.float64, device=smooth.device) * (n // 2) / DESCRIBED_AT
+    at = torch.arange(1, DESCRIBED_AT + 1, dtype=torch.float64, device=power.device) * n / (2 * DESCRIBED_AT)
+    at = at.clamp(max=shells - 1)
     low = at.ceil().long() - 1
-    part = (at - low).to(smooth)
+    part = (at - low).to(power)
     told = [each[:, low] * (1 - part) + each[:, low + 1] * part for each in (transfer, power)]
     return torch.cat([told[0], (told[1].clamp(min=_FAINTEST) / 100).log() / 5], 1)
 

@@ -57,7 +57,7 @@ class DenoisingNetwork(Network):
     """Network from noisy and Wiener-filtered maps (batch, 1 + bands, n, n, n) to denoised ones (batch, n, n, n).
 
     Its input and output are scaled by `apply_denoising`, for training and application alike. The filtered map comes
-    whole, as one band, unless the network has `bands` of its own.
+    whole, as one band, unless the network has `filters` of its own.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class DenoisingNetwork(Network):
     ----------
     unit : {"filtered", "noisy"}
         Whose units the output is in.
-    described : bool
+    takes_description : bool
         Whether it is called with a second argument, the description of whole maps in `NetworkInputs`.
     reach : int or None
         Voxels on every side that have a say in what a voxel becomes, at most; None where all have.
@@ -82,15 +82,19 @@ class DenoisingNetwork(Network):
         "and x/(sc) with c the standard deviation of x/s, at least 1"
     )
     unit: ClassVar[str] = "filtered"
-    described: ClassVar[bool] = False
+    takes_description: ClassVar[bool] = False
 
-    def bands(self, transfer: torch.Tensor) -> torch.Tensor:
-        """Filters, (batch, bands, n//2+1), whose maps it sees beside the noisy one; by default the Wiener filter.
+    def filters(self, transfer: torch.Tensor) -> torch.Tensor:
+        """Filters whose maps it sees beside the noisy one; by default the Wiener filter.
 
         Parameters
         ----------
         transfer : torch.Tensor, shape (batch, n//2+1)
             The Wiener filter of each map.
+
+        Returns
+        -------
+        torch.Tensor, shape (batch, bands, n//2+1)
         """
         return transfer[:, None]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, shortened
 from cryoinv.io import read_weights, write_weights
 from cryoinv.specs import nearest
 
@@ -114,13 +114,14 @@ def read_network(path: str | os.PathLike[str], kind: str) -> tuple[Network, dict
     except (TypeError, RuntimeError) as error:
         text = str(error).splitlines()
         raise InputError(f"{path}: the weights do not fit {architecture.name} of {sizes} ({' '.join(text)})") from None
-    made_by = (metadata.get("notes") or {}).get("reconstructor", RECONSTRUCTOR)
+    notes = _notes(path, metadata)
+    made_by = notes.get("reconstructor", RECONSTRUCTOR)
     if made_by != RECONSTRUCTOR:
         raise InputError(f"{path}: learned from maps of the reconstructor {made_by!r}, expected {RECONSTRUCTOR!r}")
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise InputError(f"{path}: the weights {name!r} are not finite")
-    return network.eval(), metadata | {"pixel_sizes": (low, high)}
+    return network.eval(), metadata | {"pixel_sizes": (low, high), "notes": notes}
 
 
 def _architecture(path: str | os.PathLike[str], metadata: dict[str, Any], kind: str) -> type[Network]:
@@ -147,3 +148,18 @@ def _numbers(path: str | os.PathLike[str], metadata: dict[str, Any]) -> tuple[di
     if not 0 < low <= high:
         raise InputError(f"{path}: the pixel sizes are {pixels!r}, expected the smallest and the largest in Å")
     return sizes, (low, high)
+
+
+def _notes(path: str | os.PathLike[str], metadata: dict[str, Any]) -> dict[str, Any]:
+    """Notes, what the package reads of which must be of its type."""
+    notes = metadata.get("notes") or {}
+    if not isinstance(notes, dict):
+        raise InputError(f"{path}: the notes are a {type(notes).__name__}, expected entries by name")
+    names, finest, calibration = (notes.get(key) for key in ("names", "finest", "calibration"))
+    if names is not None and not (isinstance(names, list) and all(isinstance(each, str) for each in names)):
+        raise InputError(f"{path}: the structures learned from are {shortened(names)!r}, expected a list of names")
+    if finest is not None and (isinstance(finest, bool) or not isinstance(finest, (int, float)) or not finest > 0):
+        raise InputError(f"{path}: the finest features are {shortened(finest)!r}, expected a positive number in Å")
+    if calibration is not None and not isinstance(calibration, dict):
+        raise InputError(f"{path}: the calibration is a {type(calibration).__name__}, expected tables by name")
+    return notes

@@ -57,7 +57,7 @@ class GatedUNet(DenoisingNetwork):
 
     name = "gated-unet"
     version = 2
-    described = True
+    takes_description = True
 
     def __init__(self, width: int = 32, depth: int = 3, blocks: int = 1):
         super().__init__(width=width, depth=depth, blocks=blocks)
@@ -83,8 +83,8 @@ class GatedUNet(DenoisingNetwork):
         """Width of the widest cube that becomes one cell."""
         return 2 ** self.sizes["depth"]
 
-    def bands(self, transfer: torch.Tensor) -> torch.Tensor:
-        """Well, half and hardly known shells, (batch, 3, n//2+1); they sum to W."""
+    def filters(self, transfer: torch.Tensor) -> torch.Tensor:
+        """Filters of the three bands, as in `DenoisingNetwork`; they sum to W."""
         square, eighth = transfer**2, transfer**8
         return torch.stack([eighth, square - eighth, transfer - square], 1)
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from cryoinv.errors import LostProcessError
+from cryoinv.errors import LostProcessError, lacks_memory
 
 from .launch import Launch, launched
 from .messages import packed, unpacked
@@ -182,7 +182,7 @@ def _noticing_losses(processes: Processes) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "out of memory" in str(error):  # of this process's own GPU
+        if lacks_memory(error):  # of this process's own GPU
             raise
         time.sleep(_LETTING_GO)
         raise LostProcessError(

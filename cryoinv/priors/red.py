@@ -96,6 +96,10 @@ class RED(Prior):
         self.amplitude = Amplitude(amplitude, floor, a, b)
         self.gaussian, self.guarded = GaussianPrior(tau2_fudge), bool(guard)
 
+    def identity(self) -> str:
+        """What tells runs apart: the denoiser, too, where it is that of the package, whose weights may change."""
+        return f"{super().identity()} {self.denoiser.identity()}"
+
     def confidence(self, context: PriorContext) -> float | torch.Tensor:
         """λ of an iteration: a number, or one a shell."""
         return self.weight

@@ -77,7 +77,7 @@ PRESETS: dict[str, Preset] = {
         box=64,
         batch=16,
         steps=20000,
-        about="for a GPU; 6.6 million weights",
+        about="for a GPU; 6.7 million weights",
     ),
     "paper": Preset(
         "residual-unet",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from cryoinv import __version__
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, InputWarning
 from cryoinv.files import atomic_path
 from cryoinv.io import read_weights
 from cryoinv.networks import RECONSTRUCTOR, apply_denoising, write_network
@@ -37,6 +38,7 @@ __all__ = ["PAIR_KINDS", "Training", "TrainingObserver"]
 
 PAIR_KINDS = ("gaussian", "posed", "intermediate")
 WEIGHTS, CHECKPOINT, SUMMARY = "weights.safetensors", "checkpoint.safetensors", "summary.json"
+WRITTEN = (WEIGHTS, CHECKPOINT, SUMMARY, "log.csv")
 _CALIBRATION_SEED = 4021
 _TIMED_STEPS = 12  # the first of them are slow
 _MIX = {"gaussian": ("gaussian",), "posed": ("posed",), "intermediate": ("intermediate", "posed")}
@@ -127,13 +129,16 @@ class Training:
             )
         self.place = torch.device(resolve_device(self.device))
 
-    def run(self, resume: bool = False) -> dict[str, Any]:
+    def run(self, resume: bool = False, overwrite: bool = False) -> dict[str, Any]:
         """Train, and write the folder.
 
         Parameters
         ----------
         resume : bool
             Go on from the folder's checkpoint, where there is one.
+        overwrite : bool
+            Unless it goes on, take away what an earlier training has left there, refinements excepted, once this one
+            can begin.
 
         Returns
         -------
@@ -142,15 +147,21 @@ class Training:
         """
         train, valid = (Corpus.read(self.structures, split) for split in ("train", "valid"))
         self._truth(valid, torch.device("cpu"))  # refused at once if none of them fits
-        preset, earlier = self.preset, dict[str, Any]()
-        network = preset.network(self.seed)
+        preset, checkpoint = self.preset, self.output / CHECKPOINT
+        going_on = resume and checkpoint.is_file()
+        then = _told_by(checkpoint) if going_on else None
+        network, earlier = preset.network(self.seed), then.started_from if then else {}
         if self.start is not None:  # refused, if it is, before refinements are run
-            network, earlier["started_from"] = earlier_network(self.start, preset, self.finest, valid.names)
+            network, told = earlier_network(self.start, preset, self.finest, valid.names)
+            earlier = {"started_from": told}
+            if (told.get("seed"), told.get("pairs")) == (self.seed, self.pairs):
+                message = f"the seed {self.seed} is that of {self.start}, which has seen the same pairs"
+                warnings.warn(message, InputWarning, stacklevel=2)
+        if overwrite and not resume:
+            self._remove_earlier()
         makers = self._makers(train, "train")
         stream = PairStream(makers, [1] * len(makers), preset.batch, self.seed)
-        checkpoint = self.output / CHECKPOINT
-        going_on = resume and checkpoint.is_file()
-        steps = _steps_of(checkpoint) if going_on and self.steps is None else self._steps(stream)
+        steps = then.steps if then and self.steps is None else self._steps(stream)
         plan = TrainingPlan(steps, preset.rate, seed=self.seed)
         trainer = Trainer(network, stream, plan, self.place)
         facts = self._facts(train, valid, makers) | earlier
@@ -163,6 +174,12 @@ class Training:
         figures: dict[str, float] = {}
         trainer.run(callback=lambda told: figures.update(self._after_step(trainer, held, log, facts, told)))
         return self._finish(trainer, figures or self._measured(trainer, held), len(held.pairs), facts, train, valid)
+
+    def _remove_earlier(self) -> None:
+        """Take away what an earlier training has left, but for the refinements that it learned from."""
+        files = (self.output / name for name in WRITTEN)
+        for path in (*files, *(self.output / "tensorboard").glob("events.out.*")):
+            path.unlink(missing_ok=True)
 
     # --- its parts -------------------------------------------------------------------------------------------------
 
@@ -277,6 +294,9 @@ class Training:
         """Write the weights with their card, the figures on so many held-out maps on it, and the summary."""
         pixel_size = self.preset.pixel_size
         names = self._truth(train, torch.device("cpu")).corpus.names
+        if "started_from" in facts:  # what was learned from once is in the weights
+            began = dict(facts["started_from"])
+            names, facts = sorted({*names, *began.pop("names", [])}), {**facts, "started_from": began}
         card = {
             **facts,
             "steps": trainer.step,
@@ -310,10 +330,18 @@ class Training:
         return calibration.solved()
 
 
-def _steps_of(checkpoint: Path) -> int:
-    """Steps of the plan that a checkpoint belongs to."""
+@dataclass(frozen=True)
+class _Then:
+    """What a checkpoint says of its training: the steps of its plan, and the earlier one that it began with, if any."""
+
+    steps: int
+    started_from: dict[str, Any]
+
+
+def _told_by(checkpoint: Path) -> _Then:
     _, metadata = read_weights(checkpoint)
     try:
-        return int(metadata["plan"]["steps"])
-    except (KeyError, TypeError, ValueError):
+        began = metadata["notes"].get("started_from")
+        return _Then(int(metadata["plan"]["steps"]), {} if began is None else {"started_from": began})
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise InputError(f"{checkpoint}: is no checkpoint of a training") from None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from typing import Any
 
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, InputWarning
 from cryoinv.networks import Network, read_network
 
 from .presets import Preset
 
 __all__ = ["earlier_network"]
 
-_TOLD = ("steps", "pairs", "seed", "corpus", "started_from")
+_TOLD = ("steps", "pairs", "seed", "corpus", "names", "started_from")
 
 
 def earlier_network(
@@ -44,9 +45,14 @@ def earlier_network(
     InputError
         If the file cannot be read or is of another network or pixel size, its network knows finer features, or it
         learned from structures that are held out here.
+
+    Warns
+    -----
+    InputWarning
+        If the file does not say which structures it learned from.
     """
     network, metadata = read_network(path, "denoiser")
-    notes = metadata.get("notes") or {}
+    notes = metadata["notes"]
     if network.name != preset.architecture or network.sizes != preset.sizes:
         raise InputError(
             f"{path}: is a {network.name} of {network.sizes}, expected {preset.architecture} of {preset.sizes}"
@@ -58,8 +64,16 @@ def earlier_network(
     if finest is not None and (knows is None or knows < finest):
         told = "features of all sizes" if knows is None else f"features of {knows:g} Å"
         raise InputError(f"{path}: knows {told}, expected none finer than {finest:g} Å")
-    both = sorted(set(notes.get("names") or ()) & set(held_out))
+    if not notes.get("names"):
+        message = f"{path}: does not say what it learned from, expected none of the structures that are held out here"
+        warnings.warn(message, InputWarning, stacklevel=2)
+    both = sorted(set(map(_entry, notes.get("names") or ())) & set(map(_entry, held_out)))
     if both:
         raise InputError(f"{path}: learned from {len(both)} structures that are held out here, such as {both[0]}")
     weights = hashlib.sha256(b"".join(each.numpy().tobytes() for each in network.state_dict().values())).hexdigest()
     return network, {"weights": weights[:16], **{key: notes[key] for key in _TOLD if notes.get(key) is not None}}
+
+
+def _entry(name: str) -> str:
+    """Name of a structure, however its file was called."""
+    return name.partition(".")[0].lower()

@@ -46,7 +46,7 @@ class TrainingPlan:
     shells : float
         Share of the shells in the loss, see `denoising_loss`.
     seed : int
-        Of the first weights and all batches.
+        Of all batches, and of the first weights where these are not an earlier training's.
     """
 
     steps: int
@@ -72,7 +72,7 @@ class Trainer:
     Parameters
     ----------
     network : Network
-        What is trained; made with the plan's seed.
+        What is trained.
     stream : PairStream
         Batches by number.
     plan : TrainingPlan
@@ -122,7 +122,8 @@ class Trainer:
             if not lacks_memory(error):
                 raise
             where = f"{self.device} ran out of memory in step {self.step + 1}, with {self.stream.batch} maps a batch"
-            raise InputError(f"{where}; try a smaller --box or --preset, or --device cpu") from error
+            other = "" if self.device.type == "cpu" else ", or --device cpu"
+            raise InputError(f"{where}; try a smaller --box or --preset{other}") from error
 
     def _advance(self) -> tuple[float, float]:
         pairs = self.stream[self.step].to(self.device)

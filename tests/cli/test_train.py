@@ -43,9 +43,22 @@ def test_it_trains_and_says_what_it_came_to(cryoinv, structures, tmp_path, few):
     assert again.code == 0 and json.loads(again.out)["steps"] == 2 and "going on after step 2" in again.err
 
 
+def test_it_begins_with_other_weights_but_not_with_those_it_replaces(cryoinv, structures, tmp_path, few):
+    folder = tmp_path / "trained"
+    assert cryoinv("train", "--structures", structures, "--output", folder, *QUICK).code == 0
+    start = ["--start", folder / "weights.safetensors", "--seed", 1]
+    outcome = cryoinv("train", "--structures", structures, "--output", tmp_path / "longer", *QUICK, *start)
+    assert outcome.code == 0, outcome.text
+    before = (folder / "weights.safetensors").read_bytes()
+    refused = cryoinv("train", "--structures", structures, "--output", folder, *QUICK, *start, "--overwrite")
+    check_refused(refused, ["is in the folder that is to be replaced", "choose another --output"])
+    assert (folder / "weights.safetensors").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--start", "absent.safetensors"], ["absent.safetensors"]),
         (["--preset", "smal"], ["unknown preset 'smal'", "did you mean 'small'"]),
         (["--pairs", "pose"], ["unknown pairs 'pose'", "did you mean 'posed'"]),
         (["--minutes", 1], ["steps and minutes are both given"]),

@@ -31,10 +31,10 @@ def drawn(*shape, seed=0, dtype=torch.float64):
 
 def channels(network):
     """Maps that a network is given of each: the noisy one and its bands."""
-    return 1 + network.bands(torch.ones(1, 3)).shape[1]
+    return 1 + network.filters(torch.ones(1, 3)).shape[1]
 
 
 def run(network, maps, seed=5):
     """The network of maps, with descriptions at random if it asks for any."""
     description = drawn(1, 2 * DESCRIBED_AT, seed=seed).to(maps).expand(len(maps), -1)
-    return network(maps, description) if network.described else network(maps)
+    return network(maps, description) if network.takes_description else network(maps)

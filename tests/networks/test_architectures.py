@@ -48,12 +48,13 @@ def test_the_residual_network_sees_the_noisy_map_alone():
 
 def test_what_a_network_is_told_matters_everywhere():
     network, maps = at_random(GatedUNet(2, 2, 1)).double(), drawn(1, 4, 8, 8, 8)
+    torch.nn.init.zeros_(network.everywhere.weight)  # it must not be that alone
     assert ((run(network, maps) - run(network, maps, seed=6)).abs() > 1e-6).all()
 
 
 def test_bands_sum_to_the_filter_and_are_ordered_by_how_well_shells_are_known():
     transfer = torch.linspace(1, 0, 9, dtype=torch.float64).expand(2, -1)
-    bands = GatedUNet(2, 1).bands(transfer)
+    bands = GatedUNet(2, 1).filters(transfer)
     torch.testing.assert_close(bands.sum(1), transfer)
     middle = (bands * torch.arange(9)).sum(2) / bands.sum(2)
     assert bands.min() >= 0 and bool((middle[:, 1:] > middle[:, :-1]).all())

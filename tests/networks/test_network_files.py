@@ -144,3 +144,24 @@ def test_the_critic_takes_any_box_and_its_slope_is_that_of_its_mean(n):
     x = torch.randn(2, n, n, n, dtype=torch.float64)
     assert critic(x).shape == (2,)
     assert torch.autograd.gradcheck(lambda t: critic(x + t), torch.zeros((), dtype=torch.float64, requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    ("notes", "message"),
+    [
+        (["a", "list"], "the notes are a list, expected entries by name"),
+        ({"names": "abc"}, "the structures learned from are 'abc', expected a list of names"),
+        ({"names": [{}]}, "expected a list of names"),
+        ({"finest": "8"}, "the finest features are '8', expected a positive number in Å"),
+        ({"finest": True}, "expected a positive number in Å"),
+        ({"finest": -1.0}, "expected a positive number in Å"),
+        ({"calibration": [1]}, "the calibration is a list, expected tables by name"),
+    ],
+)
+def test_notes_of_the_wrong_type_are_refused(tmp_path, notes, message):
+    path = tmp_path / "network.safetensors"
+    write_network(path, SMALL["gated-unet"](), (3.0, 3.0))
+    tensors, metadata = read_weights(path)
+    write_weights(path, tensors, metadata | {"notes": notes})
+    with pytest.raises(InputError, match=message):
+        read_network(path, "denoiser")

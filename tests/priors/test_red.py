@@ -196,3 +196,12 @@ def test_no_graph_is_kept_of_a_network():
 
     s = statistics(SCHEMES["pad2-even"])
     assert not REDUpdate()(s, RED(Network()).bind(s, context(8))).requires_grad
+
+
+def test_runs_with_another_denoiser_of_the_package_are_told_apart(monkeypatch):
+    """What it prints is the same, as the denoiser is none that was asked for."""
+    monkeypatch.setattr("cryoinv.priors.red.load_denoiser", Wiener)
+    first = RED()
+    monkeypatch.setattr("cryoinv.priors.red.load_denoiser", lambda: LowPass(9.0))
+    second = RED()
+    assert repr(first) == repr(second) and first.identity() != second.identity()

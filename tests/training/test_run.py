@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from cryoinv.denoisers import NetworkDenoiser, PriorContext, Wiener
-from cryoinv.errors import InputError
+from cryoinv.errors import InputError, InputWarning
 from cryoinv.io import read_weights
-from cryoinv.networks import read_network
+from cryoinv.networks import read_network, write_network
 from cryoinv.spaces import centred_irfft, centred_rfft, radial_expand, radial_mean
 from cryoinv.training import IntermediateMaker, Preset, Training, TrainingObserver, preset_of
 
@@ -118,7 +118,22 @@ def test_it_begins_with_weights_of_an_earlier_training(whole, structures, tmp_pa
     then, metadata = read_weights(tmp_path / "c" / "weights.safetensors")
     for name in first:
         torch.testing.assert_close(then[name], first[name], rtol=0, atol=1e-6)
-    assert metadata["notes"]["started_from"] == earlier
+    names = earlier.pop("names")
+    assert metadata["notes"]["started_from"] == earlier and metadata["notes"]["names"] == sorted(names)
+    with pytest.warns(InputWarning, match="the seed 0 is that of .* which has seen the same pairs"):
+        training(structures, tmp_path / "d", start=start, steps=1).run()
+
+
+def test_what_began_with_other_weights_goes_on_without_them(whole, structures, tmp_path):
+    start = tmp_path / "start.safetensors"
+    start.write_bytes((whole[0] / "weights.safetensors").read_bytes())
+    ended = training(structures, tmp_path / "a", start=start, seed=1, steps=4).run()
+    with pytest.raises(KeyboardInterrupt):
+        training(structures, tmp_path / "b", start=start, seed=1, steps=4, observer=Told(stop_at=3)).run()
+    start.unlink()
+    assert training(structures, tmp_path / "b", seed=1).run(resume=True) == ended
+    first, second = (read_weights(tmp_path / name / "weights.safetensors")[0] for name in "ab")
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize(
@@ -140,8 +155,19 @@ def test_weights_that_have_seen_what_is_held_out_are_no_beginning(whole, structu
     swapped.mkdir()
     (swapped / "train").symlink_to(structures / "valid")
     (swapped / "valid").symlink_to(structures / "train")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "log.csv").write_text("there already")
     with pytest.raises(InputError, match="learned from 4 structures that are held out here"):
-        training(swapped, tmp_path / "out", start=whole[0] / "weights.safetensors").run()
+        training(swapped, out, start=whole[0] / "weights.safetensors").run(overwrite=True)
+    assert (out / "log.csv").read_text() == "there already"  # nothing is taken away for a training that cannot begin
+
+
+def test_weights_that_do_not_say_what_they_have_seen_are_warned_of(whole, structures, tmp_path):
+    network, metadata = read_network(whole[0] / "weights.safetensors", "denoiser")
+    write_network(tmp_path / "w.safetensors", network, (8.0, 8.0), {**metadata["notes"], "names": None})
+    with pytest.warns(InputWarning, match="does not say what it learned from"):
+        training(structures, tmp_path / "out", start=tmp_path / "w.safetensors", seed=1, steps=1).run()
 
 
 def test_minutes_are_turned_into_steps_that_stay(structures, tmp_path):

@@ -79,7 +79,7 @@ def test_too_little_memory_says_what_needs_less(error, stream, monkeypatch):
         raise error
 
     monkeypatch.setattr("cryoinv.training.trainer.apply_denoising", fail)
-    with pytest.raises(InputError, match=r"cpu ran out of memory in step 1, with 2 maps .* try a smaller --box"):
+    with pytest.raises(InputError, match=r"cpu ran out of memory in step 1, with 2 maps .* --box or --preset$"):
         trainer(stream).run()
 
 
