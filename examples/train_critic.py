@@ -10,8 +10,8 @@ denoisers learn from, a folder of PDB or mmCIF files or a pack of them (`~cryoin
         --prior adversarial,critic=critic.safetensors
 
 Noisy maps are unregularised half-maps at wrong poses (`~cryoinv.training.PosedPairs`), clean ones their truth, both
-seen through the Wiener filter, as an M-step under the Gaussian prior leaves them. At the end it says how well the critic
-tells the two apart on structures that it has not learned from.
+seen through the Wiener filter, as an M-step under the Gaussian prior leaves them. At the end it says how well the
+critic tells the two apart on structures that it has not learned from.
 """
 
 import argparse
