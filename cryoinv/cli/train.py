@@ -38,6 +38,9 @@ def train(
     ] = 100,
     box: Annotated[int | None, typer.Option(min=16, help="Voxels a side, in place of the preset's.")] = None,
     pixel_size: Annotated[float | None, typer.Option(help="Å, in place of the preset's.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="Of convolutions: full, or bfloat16, which is faster on GPUs.")
+    ] = "full",
     device: Device = "auto",
     seed: Seed = 0,
     threads: Threads = None,
@@ -74,7 +77,9 @@ def train(
         )
     if start is not None and overwrite and start.resolve() in [(output / name).resolve() for name in existing]:
         raise InputError(f"{start}: is in the folder that is to be replaced; choose another --output")
-    training = Training(structures, output, chosen, pairs, device, steps, minutes, seed, finest, start, intermediates)
+    training = Training(
+        structures, output, chosen, pairs, device, steps, minutes, seed, finest, start, precision, intermediates
+    )
     with folder_lock(output), Progress("batches") as progress:
         training.observer = _observer(progress)
         summary = training.run(resume, overwrite)

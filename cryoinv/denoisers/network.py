@@ -13,7 +13,7 @@ import torch
 
 from cryoinv.errors import InputError, InputWarning
 from cryoinv.networks import Placement, apply_denoising, read_network
-from cryoinv.networks.apply import called
+from cryoinv.networks.apply import called, checked_precision
 from cryoinv.spaces import centred_irfft, centred_rfft, fourier_crop, fourier_pad
 
 from .base import Denoiser
@@ -58,6 +58,9 @@ class NetworkDenoiser(Denoiser):
         the network reaches no further than a third of a tile, tiles give what the whole box would, to rounding.
     finest : float, optional
         Å: the network neither sees nor changes anything finer; by default what the file says, or no bound.
+    precision : {"full", "bfloat16"}
+        Of the network's convolutions: that of the map, or bfloat16 for maps in single precision, which is faster on
+        GPUs and takes half of the memory, and moves the result by a few parts in a thousand.
 
     Attributes
     ----------
@@ -70,7 +73,8 @@ class NetworkDenoiser(Denoiser):
     ------
     InputError
         If the file does not suit (`networks.read_network`), `cutoff` is not within [0, 1), `tile` is too small for
-        what the network halves, `finest` is not positive, or the network returns another shape.
+        what the network halves, `finest` is not positive, the precision is unknown, or the network returns another
+        shape.
 
     Warns
     -----
@@ -97,7 +101,9 @@ class NetworkDenoiser(Denoiser):
         cutoff: float = 0.05,
         tile: int = 192,
         finest: float | None = None,
+        precision: str = "full",
     ):
+        self.precision = checked_precision(precision)
         self._wiener, self._told, self.tile = Wiener(cutoff), False, tile
         self.calibration: dict[str, Any] | None = None
         if not isinstance(network, torch.nn.Module):
@@ -187,7 +193,7 @@ class NetworkDenoiser(Denoiser):
 
     def _applied(self, volume: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
         call = partial(_in_tiles, self.tile) if len(volume) > self.tile else None
-        return apply_denoising(self._network(volume), volume[None], transfer, call)[0]
+        return apply_denoising(self._network(volume), volume[None], transfer, call, self.precision)[0]
 
 
 def _in_tiles(

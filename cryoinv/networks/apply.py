@@ -9,10 +9,21 @@ import torch
 
 from cryoinv.errors import InputError
 from cryoinv.spaces.spectrum import centred_irfft, centred_rfft, radial_expand, radial_mean
+from cryoinv.specs import nearest
 
-__all__ = ["DESCRIBED_AT", "NetworkInputs", "apply_denoising", "called", "network_inputs", "peak_scale"]
+__all__ = [
+    "DESCRIBED_AT",
+    "PRECISIONS",
+    "NetworkInputs",
+    "apply_denoising",
+    "called",
+    "checked_precision",
+    "network_inputs",
+    "peak_scale",
+]
 
 # Whoever changes the description raises the `version` of the networks that are given it.
+PRECISIONS = ("full", "bfloat16")  # of convolutions: that of the maps, or half of single precision's bits
 DESCRIBED_AT = 16  # frequencies, evenly up to Nyquist's, at which a map's filter and power are told to a network
 _FAINTEST = 1e-4  # power, of a map whose integral over squared frequency is 1, that is as good as none
 
@@ -40,7 +51,11 @@ class NetworkInputs:
 
 
 def apply_denoising(
-    network: torch.nn.Module, volumes: torch.Tensor, transfer: torch.Tensor, call: Call | None = None
+    network: torch.nn.Module,
+    volumes: torch.Tensor,
+    transfer: torch.Tensor,
+    call: Call | None = None,
+    precision: str = "full",
 ) -> torch.Tensor:
     r"""Denoised maps :math:`f(x) = s\,P\,h(x/(sc), Wx/s)`; with a network in units of the noisy map, :math:`sc\,P\,h`.
 
@@ -60,6 +75,8 @@ def apply_denoising(
     call : callable, optional
         From the network, its maps and its description or None to what h is, in place of `called`, which hands the
         network all of its input at once.
+    precision : {"full", "bfloat16"}
+        Of the network's convolutions and products: that of the maps, or bfloat16 in place of single precision.
 
     Returns
     -------
@@ -78,10 +95,33 @@ def apply_denoising(
     tensor(0., grad_fn=<MaxBackward1>)
     """
     inputs = network_inputs(network, volumes, transfer)
-    found, scale = (call or called)(network, inputs.maps, inputs.description), inputs.scale
+    with torch.autocast(volumes.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        found, scale = (call or called)(network, inputs.maps, inputs.description), inputs.scale
     if getattr(network, "unit", "filtered") == "noisy":
         scale = scale * inputs.noise_scale
-    return scale * filtered((transfer > 0).to(volumes), found)
+    return scale * filtered((transfer > 0).to(volumes), found.to(volumes))
+
+
+def checked_precision(precision: str) -> str:
+    """Precision of a network's convolutions, if it is one of `PRECISIONS`.
+
+    Parameters
+    ----------
+    precision : str
+        What was asked for.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"unknown precision {precision!r}, {nearest(str(precision), PRECISIONS)}")
+    return precision
 
 
 def called(network: torch.nn.Module, maps: torch.Tensor, description: torch.Tensor | None = None) -> torch.Tensor:

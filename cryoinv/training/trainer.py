@@ -79,9 +79,19 @@ class Trainer:
         How.
     device : torch.device
         Where.
+    precision : {"full", "bfloat16"}
+        Of convolutions, see `apply_denoising`; weights are in single precision.
     """
 
-    def __init__(self, network: Network, stream: PairStream, plan: TrainingPlan, device: torch.device):
+    def __init__(
+        self,
+        network: Network,
+        stream: PairStream,
+        plan: TrainingPlan,
+        device: torch.device,
+        precision: str = "full",
+    ):
+        self.precision = precision
         self.network = network.to(device, memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
         self.stream, self.plan, self.device, self.step = stream, plan, device, 0
         self.average = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
@@ -131,7 +141,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         transfer = pairs.transfer
-        found = apply_denoising(self.network, pairs.noisy, transfer)
+        found = apply_denoising(self.network, pairs.noisy, transfer, precision=self.precision)
         loss = denoising_loss(found, pairs.target, pairs.wiener, transfer, self.plan.shells)
         value = float(loss.detach())
         if not math.isfinite(value):

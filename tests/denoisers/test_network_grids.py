@@ -191,3 +191,16 @@ class TestPixels:
         network = at_random(GatedUNet(2, 1))
         whole, found = (NetworkDenoiser(network, (1.5, 1.5), tile=t).denoise(x, context) for t in (192, 32))
         torch.testing.assert_close(found, whole, rtol=0, atol=1e-12)
+
+
+def test_precision_can_be_asked_for(tmp_path):
+    write_network(tmp_path / "n.safetensors", at_random(GatedUNet(2, 1)), (3.0, 3.0))
+    x, context = cube(34, dtype=torch.float32), PriorContext.nominal(34, 3.0, 9.0)
+    full, half, tiled = (
+        denoiser_from(f"{tmp_path / 'n.safetensors'}{options}").denoise(x, context)
+        for options in ("", ",precision=bfloat16", ",precision=bfloat16,tile=32")
+    )
+    for found in (half, tiled):
+        assert 1e-5 < float((found - full).norm() / full.norm()) < 0.02
+    with pytest.raises(InputError, match="unknown precision 'float', expected one of: bfloat16, full"):
+        denoiser_from(f"{tmp_path / 'n.safetensors'},precision=float")

@@ -155,6 +155,14 @@ def test_it_can_be_differentiated_by_the_map_and_by_the_weights(name):
     assert all(bool(torch.isfinite(each).all()) for each in gradients.values())
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_half_the_bits_move_the_result_a_little(name):
+    network, x, transfer = small(name, torch.float32), drawn(1, 16, 16, 16, dtype=torch.float32), falling(16, 7)
+    full, half = (apply_denoising(network, x, transfer, precision=each).detach() for each in ("full", "bfloat16"))
+    assert half.dtype == torch.float32 and 1e-5 < float((half - full).norm() / full.norm()) < 0.02
+    assert torch.equal(apply_denoising(network, 2.0**20 * x, transfer, precision="bfloat16"), 2.0**20 * half)
+
+
 def test_a_network_that_returns_another_shape_is_refused():
     both = torch.nn.Identity()
     with pytest.raises(InputError, match=r"Identity returned shape \(1, 2, 8, 8, 8\) .* expected \(1, 8, 8, 8\)"):

@@ -192,6 +192,16 @@ def test_it_learns_from_its_own_refinements(structures, tmp_path, monkeypatch):
     assert len(list((tmp_path / "intermediates").glob("train-*/run-*.safetensors"))) == 2
 
 
+def test_it_learns_in_half_the_bits(structures, tmp_path):
+    summary = training(structures, tmp_path, precision="bfloat16", steps=3).run()
+    tensors, _ = read_weights(tmp_path / "weights.safetensors")
+    assert summary["precision"] == "bfloat16" and all(each.dtype == torch.float32 for each in tensors.values())
+    with pytest.raises(InputError, match="with precision 'bfloat16', this one has 'full'"):
+        training(structures, tmp_path).run(resume=True)
+    with pytest.raises(InputError, match="unknown precision 'half'"):
+        training(structures, tmp_path, precision="half")
+
+
 def test_the_coarse_network_knows_nothing_finer(structures, tmp_path):
     """Its output has the power of the Wiener-filtered map beyond that resolution, and no more."""
     summary = training(structures, tmp_path, finest=32.0, steps=4).run()
