@@ -51,5 +51,5 @@ def test_it_beats_the_masked_filter_on_structures_it_has_not_seen(shared_data):
     held = HeldOut(held_out_pairs([PosedPairs(truth)], 6, seed=11))
     found = held.measure(lambda x, w: apply_denoising(network, x, w), cpu)
     summary = held.summary(found)
-    assert summary["fraction_better_than_wiener"] == 1.0 and summary["fraction_better_than_masked_wiener"] >= 0.75
-    assert summary["l2_ratio_to_masked_wiener"] < 1.0 and np.isfinite(summary["mean_fsc_gain_over_masked_wiener"])
+    assert summary["fraction_better_than_wiener"] == 1.0 and summary["fraction_better_than_masked_wiener"] >= 0.9
+    assert summary["l2_ratio_to_masked_wiener"] < 0.85 and np.isfinite(summary["mean_fsc_gain_over_masked_wiener"])
