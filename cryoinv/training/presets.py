@@ -68,7 +68,7 @@ PRESETS: dict[str, Preset] = {
     "small": Preset(
         "gated-unet",
         {"width": 32, "depth": 3, "blocks": 1},
-        steps=3000,
+        steps=4000,
         about="an hour on two cores; 1.6 million weights",
     ),
     "base": Preset(
