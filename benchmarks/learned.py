@@ -29,6 +29,7 @@ METHODS = ("gaussian", "masked-gaussian", "red", "cw-red", "learned")
 TOLERANCE = 0.005
 RECIPE = ("box", "pixel_size", "particles", "max_shift")  # of the data, beside their SNR
 QUALITY, ANGLE = "mean_fsc_truth_masked", "angle_error_median_degrees"
+NEAR = "angle_error_median_near_symmetry_degrees"  # poses that a nearly symmetric particle was mistaken for count as right
 
 
 def snr_at_unit_amplitude(structure, options):
@@ -71,7 +72,7 @@ def measured(structure, level, snr, options):
 
 def figures(row, comparison, data):
     """Numbers of a method; optimism is how much finer the half-maps say they are than the truth does, in shells."""
-    found = {key: float(row[key]) if row[key] else None for key in (QUALITY, ANGLE, "wall_seconds")}
+    found = {key: float(row[key]) if row[key] else None for key in (QUALITY, ANGLE, NEAR, "wall_seconds")}
     folder = comparison / row["folder"]
     if not (folder / "half1.mrc").is_file():
         return found
@@ -108,6 +109,7 @@ def counted(cases, options):
             "learned", "masked-gaussian", QUALITY, lambda a, b: a > b + TOLERANCE
         ),
         "learned_lower_angle_error": count("learned", "masked-gaussian", ANGLE, lambda a, b: a < b),
+        "learned_lower_angle_error_near_symmetry": count("learned", "masked-gaussian", NEAR, lambda a, b: a < b),
         **{
             f"{method}_optimism_{of}_within_a_shell_of_gaussian": count(
                 method, "gaussian", f"optimism_{of}_shells", lambda a, b: a <= b + 1
