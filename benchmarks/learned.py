@@ -29,7 +29,7 @@ METHODS = ("gaussian", "masked-gaussian", "red", "cw-red", "learned")
 TOLERANCE = 0.005
 RECIPE = ("box", "pixel_size", "particles", "max_shift")  # of the data, beside their SNR
 QUALITY, ANGLE = "mean_fsc_truth_masked", "angle_error_median_degrees"
-NEAR = "angle_error_median_near_symmetry_degrees"  # poses that a nearly symmetric particle was mistaken for count as right
+NEAR = "angle_error_median_near_symmetry_degrees"  # a near symmetry's images count as right
 
 
 def snr_at_unit_amplitude(structure, options):
