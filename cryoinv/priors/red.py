@@ -117,12 +117,10 @@ class RED(Prior):
         assert damping is not None
         on_map, on_denoised = self.gains(context)
         scale = damping if self.amplitude.is_damped else statistics.curvature() + damping
+        denoiser = SpectralDenoiser(self.denoiser, statistics, context)
+        on_data = _expanded(weight * (on_map - 1), None, statistics)
         return BoundRED(
-            SpectralDenoiser(self.denoiser, statistics, context),
-            damping,
-            _expanded(weight * on_denoised, scale, statistics),
-            _expanded(weight * (on_map - 1), None, statistics),
-            self.input,
+            denoiser, damping, _expanded(weight * on_denoised, scale, statistics), on_data, self.input
         )
 
 

@@ -122,7 +122,7 @@ def test_what_held_out_maps_showed_is_no_inflation(file):
     np.testing.assert_allclose(expected, np.interp(rows, [0.15, 0.5, 0.85], row), atol=1e-6)
     plain = torch.linspace(0.9, 0.1, 9, dtype=torch.float64)
     assert trust_factor(plain + expected, plain + expected).min() == 1.0
-    assert prior_from("red").expected_excess(c) is None and GaussianPrior().expected_excess(c) is None
+    assert prior_from("red,denoiser=wiener").expected_excess(c) is None and GaussianPrior().expected_excess(c) is None
 
 
 def test_roles_are_told_apart_and_found_by_name(file):

@@ -98,7 +98,7 @@ METHODS = [
     "masked-gaussian",
     "wilson",
     "tv m-step=fista,iterations=3",
-    "red,guard=true solver=kgrad,batches=2",
+    "red,denoiser=solvent,guard=true solver=kgrad,batches=2",
     "cw-red,rule=30:1;15:0.5 denoiser=tv",
     "score-matching m-step=fixed-point,iterations=2",
     "consensus solver=adam,batches=2",

@@ -75,7 +75,7 @@ def test_a_file_of_weights_is_no_checkpoint(stream, tmp_path):
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.cuda.OutOfMemoryError("CUDA out of memory")])
 def test_too_little_memory_says_what_needs_less(error, stream, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise error
 
     monkeypatch.setattr("cryoinv.training.trainer.apply_denoising", fail)
