@@ -49,9 +49,11 @@ def measured(structure, level, snr, options):
     folder = options.output / f"{Path(structure).stem}-level{level:g}"
     data, comparison, recipe = folder / "data", folder / "comparison", folder / "recipe.json"
     wanted = {"snr": round(snr, 6), **{key: getattr(options, key) for key in RECIPE}}
-    if recipe.is_file() and json.loads(recipe.read_text()) != wanted:
-        raise SystemExit(f"{recipe}: holds {recipe.read_text()}, expected {wanted}; choose another --output")
-    if not (data / "truth.star").is_file():
+    is_made = (data / "truth.star").is_file()
+    found = json.loads(recipe.read_text()) if recipe.is_file() else None
+    if is_made and found != wanted:
+        raise SystemExit(f"{recipe}: the data are of {found}, expected {wanted}; choose another --output")
+    if not is_made:
         folder.mkdir(parents=True, exist_ok=True)
         recipe.write_text(json.dumps(wanted))
         cryoinv(

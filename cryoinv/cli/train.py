@@ -15,8 +15,6 @@ from cryoinv.errors import InputError
 if TYPE_CHECKING:
     from cryoinv.cli.progress import Progress
 
-_FILES = ("weights.safetensors", "checkpoint.safetensors", "log.csv", "summary.json")
-
 
 def train(
     structures: Annotated[
@@ -61,19 +59,20 @@ def train(
     from cryoinv.cli.inputs import check_output_folder, check_output_places
     from cryoinv.cli.progress import Progress
     from cryoinv.training import Training, preset_of
+    from cryoinv.training.run import CHECKPOINT, WRITTEN
 
     chosen = preset_of(preset)
     if pixel_size is not None and not 0.1 <= pixel_size <= 100:
         raise InputError(f"the pixel size is {pixel_size:g} Å, expected one from 0.1 to 100 Å")
     chosen = replace(chosen, box=box or chosen.box, pixel_size=pixel_size or chosen.pixel_size)
     check_output_folder(output, True, "")
-    check_output_places(output, _FILES)
-    existing = [name for name in _FILES if (output / name).exists()]
+    check_output_places(output, WRITTEN)
+    existing = [name for name in WRITTEN if (output / name).exists()]
     if existing and not (resume or overwrite):
         raise InputError(f"{output}: holds {', '.join(existing)} already; use --resume to go on or --overwrite")
-    if resume and existing and "checkpoint.safetensors" not in existing and not overwrite:
+    if resume and existing and CHECKPOINT not in existing and not overwrite:
         raise InputError(
-            f"{output}: holds {', '.join(existing)} but no checkpoint.safetensors to go on from; use --overwrite"
+            f"{output}: holds {', '.join(existing)} but no {CHECKPOINT} to go on from; use --overwrite"
         )
     if start is not None and overwrite and start.resolve() in [(output / name).resolve() for name in existing]:
         raise InputError(f"{start}: is in the folder that is to be replaced; choose another --output")

@@ -86,7 +86,7 @@ def apply_denoising(
     Raises
     ------
     InputError
-        If the network returns another shape.
+        If the network returns another shape, or the precision is unknown.
 
     Examples
     --------
@@ -94,8 +94,9 @@ def apply_denoising(
     >>> apply_denoising(GatedUNet(2, 1), torch.zeros(1, 8, 8, 8), torch.ones(5)).abs().max()
     tensor(0., grad_fn=<MaxBackward1>)
     """
+    halved = checked_precision(precision) == "bfloat16"
     inputs = network_inputs(network, volumes, transfer)
-    with torch.autocast(volumes.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    with torch.autocast(volumes.device.type, torch.bfloat16, enabled=halved):
         found, scale = (call or called)(network, inputs.maps, inputs.description), inputs.scale
     if getattr(network, "unit", "filtered") == "noisy":
         scale = scale * inputs.noise_scale
@@ -169,17 +170,13 @@ def network_inputs(network: torch.nn.Module, volumes: torch.Tensor, transfer: to
     """
     transfer, n = transfer.to(volumes).expand(len(volumes), -1), volumes.shape[-1]
     spectrum = centred_rfft(volumes)
-
-    def through(passed: torch.Tensor) -> torch.Tensor:
-        return centred_irfft(radial_expand(passed, n, outside=0.0) * spectrum, n)
-
-    smooth = through(transfer)
+    smooth = _volumes_of(transfer, spectrum, n)
     scale = peak_scale(smooth)
     units = torch.where(scale > 0, scale, 1)
     noisy = volumes / units
     noise_scale = noisy.std((-3, -2, -1), keepdim=True).clamp(min=1)
     filters = getattr(network, "filters", None)
-    parts = [smooth] if filters is None else [through(each) for each in filters(transfer).unbind(1)]
+    parts = [smooth] if filters is None else [_volumes_of(each, spectrum, n) for each in filters(transfer).unbind(1)]
     maps = torch.stack([noisy / noise_scale, *(part / units for part in parts)], 1)
     told = _description(spectrum / units, transfer) if getattr(network, "takes_description", False) else None
     return NetworkInputs(maps, told, scale, noise_scale)
@@ -234,5 +231,8 @@ def peak_scale(volumes: torch.Tensor) -> torch.Tensor:
 
 def filtered(transfer: torch.Tensor, volumes: torch.Tensor) -> torch.Tensor:
     """Volumes with every shell multiplied by its entry of `transfer`, and zero beyond the last."""
-    n = volumes.shape[-1]
-    return centred_irfft(radial_expand(transfer, n, outside=0.0) * centred_rfft(volumes), n)
+    return _volumes_of(transfer, centred_rfft(volumes), volumes.shape[-1])
+
+
+def _volumes_of(transfer: torch.Tensor, spectrum: torch.Tensor, n: int) -> torch.Tensor:
+    return centred_irfft(radial_expand(transfer, n, outside=0.0) * spectrum, n)

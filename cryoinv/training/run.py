@@ -154,8 +154,8 @@ class Training:
         self._truth(valid, torch.device("cpu"))  # refused at once if none of them fits
         preset, checkpoint = self.preset, self.output / CHECKPOINT
         going_on = resume and checkpoint.is_file()
-        then = _told_by(checkpoint) if going_on else None
-        network, earlier = preset.network(self.seed), then.started_from if then else {}
+        planned, earlier = _told_by(checkpoint) if going_on else (None, {})
+        network = preset.network(self.seed)
         if self.start is not None:  # refused, if it is, before refinements are run
             network, told = earlier_network(self.start, preset, self.finest, valid.names)
             earlier = {"started_from": told}
@@ -166,7 +166,7 @@ class Training:
             self._remove_earlier()
         makers = self._makers(train, "train")
         stream = PairStream(makers, [1] * len(makers), preset.batch, self.seed)
-        steps = then.steps if then and self.steps is None else self._steps(stream)
+        steps = planned if planned and self.steps is None else self._steps(stream)
         plan = TrainingPlan(steps, preset.rate, seed=self.seed)
         trainer = Trainer(network, stream, plan, self.place, self.precision)
         facts = self._facts(train, valid, makers) | earlier
@@ -336,18 +336,11 @@ class Training:
         return calibration.solved()
 
 
-@dataclass(frozen=True)
-class _Then:
-    """What a checkpoint says of its training: the steps of its plan, and the earlier one that it began with, if any."""
-
-    steps: int
-    started_from: dict[str, Any]
-
-
-def _told_by(checkpoint: Path) -> _Then:
+def _told_by(checkpoint: Path) -> tuple[int, dict[str, Any]]:
+    """Steps of the plan that a checkpoint belongs to, and what its facts say of the training that it began with."""
     _, metadata = read_weights(checkpoint)
     try:
-        began = metadata["notes"].get("started_from")
-        return _Then(int(metadata["plan"]["steps"]), {} if began is None else {"started_from": began})
+        notes = metadata["notes"]
+        return int(metadata["plan"]["steps"]), {key: notes[key] for key in ("started_from",) if key in notes}
     except (AttributeError, KeyError, TypeError, ValueError):
         raise InputError(f"{checkpoint}: is no checkpoint of a training") from None
