@@ -32,8 +32,8 @@ def both_kinds(pairs):
     """Clean and noisy maps (m, n, n, n) of pairs, as the prior hands maps to its critic."""
     wiener, kinds = Wiener(), ([], [])
     for i in range(len(pairs)):
-        if bool(pairs.transfer[i].any()):  # else there is nothing to tell apart
-            context = context_of(pairs, i)
+        context = context_of(pairs, i)
+        if bool(wiener.transfer(context).any()):  # else there is nothing to tell apart
             for kind, volume in zip(kinds, (pairs.truth[i], pairs.noisy[i]), strict=True):
                 kind.append(critic_input(wiener.denoise(volume, context), context))
     return tuple(torch.stack(kind) if kind else None for kind in kinds)

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -144,7 +144,8 @@ def _joined(
 
     from cryoinv.denoisers import PriorContext
     from cryoinv.metrics import fourier_shell_correlation
-    from cryoinv.refinement.gold_standard import resolution_of
+    from cryoinv.operators import soft_sphere
+    from cryoinv.refinement.gold_standard import of_both, resolution_of
     from cryoinv.spaces import centred_rfft, radial_mean
 
     if torch.equal(a, b):
@@ -156,10 +157,12 @@ def _joined(
             "expected the two half-maps of one refinement"
         )
     found = resolution_of(fsc, n, pixel_size, _RESOLVED)
-    joined = 2 * fsc.clamp(min=0) / (1 + fsc.clamp(min=0))
+    sphere, joined = soft_sphere(n, radius / pixel_size), of_both(fsc)
+    inside = of_both(fourier_shell_correlation(a * sphere, b * sphere))
     power = radial_mean(centred_rfft(volume).abs().double() ** 2, n)
     tau2 = (joined * power).clamp(min=1e-30)
-    return volume, PriorContext(n, pixel_size, joined, tau2, found.angstrom, radius), found
+    context = PriorContext(n, pixel_size, joined, tau2, found.angstrom, radius, fsc_masked=inside)
+    return volume, context, found
 
 
 def _denoised(denoiser: Denoiser, volume: torch.Tensor, context: PriorContext, device: str) -> np.ndarray:
@@ -169,7 +172,7 @@ def _denoised(denoiser: Denoiser, volume: torch.Tensor, context: PriorContext, d
     from cryoinv.denoisers.base import checked_volume
 
     with torch.no_grad(), _advice_on_memory(denoiser, context.n, device):
-        context = replace(context, fsc=context.fsc.to(device), tau2=context.tau2.to(device))
+        context = context.to(device)
         volume = volume.to(device)
         return checked_volume(denoiser.denoise(volume, context), volume, denoiser).cpu().numpy()
 

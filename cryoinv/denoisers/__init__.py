@@ -4,7 +4,7 @@ from .bands import ResolutionBands
 from .base import Denoiser, DenoiserOperator
 from .combined import Composition, RotationAverage
 from .context import PriorContext
-from .filters import LowPass, Wiener, wiener_transfer
+from .filters import LowPass, Wiener, sphere_transfer, wiener_transfer
 from .mixture import GaussianMixture
 from .network import NetworkDenoiser
 from .patches import Patchwise
@@ -36,5 +36,6 @@ __all__ = [
     "denoisers_from",
     "load_denoiser",
     "solvent_mask",
+    "sphere_transfer",
     "wiener_transfer",
 ]

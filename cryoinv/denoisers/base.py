@@ -51,6 +51,20 @@ class Denoiser(Described):
         """
         raise NotImplementedError
 
+    def target_fsc(self, context: PriorContext) -> torch.Tensor:
+        """What f multiplies a clean map's shells by, as far as priors that undo it know: the half-map FSC.
+
+        Parameters
+        ----------
+        context : PriorContext
+            Radial quantities of the iteration.
+
+        Returns
+        -------
+        torch.Tensor, shape (n//2+1,)
+        """
+        return context.fsc
+
     def bind(self, space: VolumeSpace, context: PriorContext) -> DenoiserOperator:
         """Return f as an operator on a space of volumes.
 

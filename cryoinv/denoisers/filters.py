@@ -11,7 +11,7 @@ from cryoinv.operators import low_pass
 from .base import Denoiser
 from .context import PriorContext
 
-__all__ = ["LowPass", "Wiener", "wiener_transfer"]
+__all__ = ["LowPass", "Wiener", "sphere_transfer", "wiener_transfer"]
 
 
 class LowPass(Denoiser):
@@ -122,6 +122,40 @@ def wiener_transfer(fsc: torch.Tensor, cutoff: float = 0.05) -> torch.Tensor:
     # The zeroth shell is one coefficient, whose FSC is noise.
     fsc = torch.cat([fsc[..., 1:2], fsc[..., 1:]], -1)
     return fsc * ((fsc < cutoff).cumsum(-1) == 0)
+
+
+def sphere_transfer(fsc: torch.Tensor, cutoff: float = 0.02) -> torch.Tensor:
+    """Factors of the Wiener filter that networks are given, of FSCs inside the particle's sphere.
+
+    A small particle's FSC falls to nothing in a large box where, inside its sphere, half of the power is still signal:
+    a network would not hear of it. Inside a sphere few coefficients speak for a shell, so that neighbours are averaged
+    with weights 1, 2, 1.
+
+    Parameters
+    ----------
+    fsc : torch.Tensor, shape (..., n//2+1)
+        Half-map FSC inside the sphere, or several; zero beyond the frequencies used.
+    cutoff : float
+        As of `Wiener`.
+
+    Returns
+    -------
+    torch.Tensor, shape (..., n//2+1)
+
+    References
+    ----------
+    C. V. Sindelar, N. Grigorieff, J. Struct. Biol. 180 (2012) 26-38, on signal that fills a part of the box.
+
+    Examples
+    --------
+    >>> sphere_transfer(torch.tensor([0.3, 1.0, 0.6, 0.2, 0.0])).tolist()
+    [0.8999999761581421, 0.8999999761581421, 0.6000000238418579, 0.25, 0.0]
+    """
+    used = fsc != 0
+    # The zeroth shell is one coefficient, whose FSC is noise.
+    below = torch.cat([fsc[..., 1:2], fsc[..., 1:2], fsc[..., 1:-1]], -1)
+    above = torch.cat([fsc[..., 1:], fsc[..., -1:]], -1)
+    return wiener_transfer((below + 2 * fsc + above) / 4 * used, cutoff)
 
 
 def radial_filter(volume: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from cryoinv.spaces import centred_irfft, centred_rfft, fourier_crop, fourier_pa
 
 from .base import Denoiser
 from .context import PriorContext
-from .filters import Wiener, radial_filter
+from .filters import radial_filter, sphere_transfer
 from .tiles import tiles
 
 __all__ = ["NetworkDenoiser"]
@@ -30,12 +30,13 @@ _RISE = 8  # voxels over which one tile gives way to the next
 class NetworkDenoiser(Denoiser):
     r"""Network that sees a map and its Wiener-filtered form, both in units of the map, see `networks.apply_denoising`.
 
-    Only frequencies that the `Wiener` filter lets pass are in the result, and f(cx) = c f(x) for every c > 0.
+    The filter is that of the FSC inside the particle's sphere, `sphere_transfer`. Only frequencies that it lets pass
+    are in the result, and f(cx) = c f(x) for every c > 0.
 
     A map whose pixels are more than a tenth smaller or larger than those trained with is resampled by Fourier cropping
     or padding to the nearest pixel size in the network's range, with an `InputWarning`. Of a map with smaller pixels
     the network knows only what its own pixels can hold: shells below their Nyquist frequency come from the network,
-    the others from the Wiener filter.
+    the others from the filter.
 
     Of a network that was trained without features finer than a resolution, as its file says, the same holds of finer
     shells: it neither sees nor changes them.
@@ -52,7 +53,7 @@ class NetworkDenoiser(Denoiser):
     pixel_sizes : tuple of float, optional
         Smallest and largest pixel size in Å it was trained with; by default what the file says, or any.
     cutoff : float
-        Of the Wiener filter.
+        FSC inside the sphere below which a shell is taken to hold noise alone.
     tile : int
         Boxes wider than this go through the network in overlapping tiles of so many voxels, scaled as a whole. Where
         the network reaches no further than a third of a tile, tiles give what the whole box would, to rounding.
@@ -87,7 +88,8 @@ class NetworkDenoiser(Denoiser):
     >>> denoiser = NetworkDenoiser(GatedUNet(width=4, depth=1))
     >>> x = torch.randn(16, 16, 16, generator=torch.manual_seed(0))
     >>> context = PriorContext.nominal(16, 3.0, 8.0)
-    >>> torch.allclose(denoiser.denoise(x, context), Wiener().denoise(x, context), atol=1e-6)  # it is untrained
+    >>> filtered = radial_filter(x, denoiser.target_fsc(context))
+    >>> torch.allclose(denoiser.denoise(x, context), filtered, atol=1e-6)  # it is untrained
     True
     """
 
@@ -98,13 +100,15 @@ class NetworkDenoiser(Denoiser):
         self,
         network: torch.nn.Module | str | os.PathLike[str],
         pixel_sizes: tuple[float, float] | None = None,
-        cutoff: float = 0.05,
+        cutoff: float = 0.02,
         tile: int = 192,
         finest: float | None = None,
         precision: str = "full",
     ):
         self.precision = checked_precision(precision)
-        self._wiener, self._told, self.tile = Wiener(cutoff), False, tile
+        if not 0 <= cutoff < 1:
+            raise InputError(f"cutoff is {cutoff}, expected a number from 0 to below 1")
+        self.cutoff, self._told, self.tile = float(cutoff), False, tile
         self.calibration: dict[str, Any] | None = None
         if not isinstance(network, torch.nn.Module):
             network, metadata = read_network(network, "denoiser")
@@ -129,7 +133,7 @@ class NetworkDenoiser(Denoiser):
             self.made_with["calibration"] = hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], cutoff: float = 0.05, tile: int = 192) -> NetworkDenoiser:
+    def from_file(cls, path: str | os.PathLike[str], cutoff: float = 0.02, tile: int = 192) -> NetworkDenoiser:
         """Denoiser of a file of weights, as `networks.write_network` writes them.
 
         Parameters
@@ -137,7 +141,7 @@ class NetworkDenoiser(Denoiser):
         path : str or path-like
             A ``.safetensors`` file.
         cutoff : float
-            Of the Wiener filter.
+            Of the filter.
         tile : int
             Widest box that goes through the network whole.
         """
@@ -145,7 +149,7 @@ class NetworkDenoiser(Denoiser):
 
     def denoise(self, volume: torch.Tensor, context: PriorContext) -> torch.Tensor:
         """Apply the network to the map and its Wiener-filtered form."""
-        transfer, box = self._wiener.transfer(context).to(volume), self._box(context)
+        transfer, box = self.target_fsc(context).to(volume), self._box(context)
         known = self.known(context).to(volume)
         with torch.set_grad_enabled(torch.is_grad_enabled() and volume.requires_grad):
             if bool(known.all()):
@@ -154,6 +158,10 @@ class NetworkDenoiser(Denoiser):
             # A network of coarse features must not see finer ones either.
             seen = volume if self.finest is None else radial_filter(volume, known)
             return rest + self._on_box(seen, transfer * known, box)
+
+    def target_fsc(self, context: PriorContext) -> torch.Tensor:
+        """Filter W, (n//2+1,): the network was trained towards W times the truth."""
+        return sphere_transfer(context.fsc_inside, self.cutoff)
 
     def known(self, context: PriorContext) -> torch.Tensor:
         """Which shells, (n//2+1,), the network may change: those that its pixels hold, and none finer than `finest`."""

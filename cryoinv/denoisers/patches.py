@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from cryoinv.errors import InputError
@@ -97,11 +95,5 @@ def tile_context(context: PriorContext, tile: int) -> PriorContext:
         below = place.floor().long().clamp(max=last - 1)
         return torch.lerp(curve[below], curve[below + 1], (place - below).to(curve.dtype))
 
-    return replace(
-        context,
-        n=tile,
-        fsc=resampled(context.fsc),
-        tau2=resampled(context.tau2),
-        trust=None if context.trust is None else resampled(context.trust),
-        particle_radius=tile * context.pixel_size * 0.75**0.5,
-    )
+    radius = tile * context.pixel_size * 0.75**0.5
+    return context.with_curves(resampled, n=tile, particle_radius=radius)

@@ -192,13 +192,12 @@ def _description(spectrum: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor
     frequencies = torch.arange(shells, dtype=power.dtype, device=power.device) / n
     # What a box holds more of empty solvent spreads the same power over more coefficients.
     total = (power * frequencies**2).sum(1, keepdim=True) / n
-    power = power / torch.where(total > 0, total, 1)
+    power = ((power / torch.where(total > 0, total, 1)).clamp(min=_FAINTEST) / 100).log() / 5
     at = torch.arange(1, DESCRIBED_AT + 1, dtype=torch.float64, device=power.device) * n / (2 * DESCRIBED_AT)
     at = at.clamp(max=shells - 1)
     low = at.ceil().long() - 1
     part = (at - low).to(power)
-    told = [each[:, low] * (1 - part) + each[:, low + 1] * part for each in (transfer, power)]
-    return torch.cat([told[0], (told[1].clamp(min=_FAINTEST) / 100).log() / 5], 1)
+    return torch.cat([each[:, low] * (1 - part) + each[:, low + 1] * part for each in (transfer, power)], 1)
 
 
 def peak_scale(volumes: torch.Tensor) -> torch.Tensor:

@@ -79,7 +79,7 @@ class DenoisingNetwork(Network):
     kind = "denoiser"
     normalisation = (
         "Wx/s with s^2 the sum of (Wx)^4 over that of (Wx)^2, "
-        "and x/(sc) with c the standard deviation of x/s, at least 1"
+        "and x/(sc) with c the standard deviation of x/s, at least 1; W is the FSC in the particle's sphere"
     )
     unit: ClassVar[str] = "filtered"
     takes_description: ClassVar[bool] = False

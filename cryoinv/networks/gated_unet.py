@@ -56,7 +56,7 @@ class GatedUNet(DenoisingNetwork):
     """
 
     name = "gated-unet"
-    version = 2
+    version = 3
     takes_description = True
 
     def __init__(self, width: int = 32, depth: int = 3, blocks: int = 1):

@@ -65,11 +65,12 @@ class Prior(Described):
         It is what held-out maps told of the prior's denoiser, where that has a calibration; the inflation guard takes
         nothing away for it, see `trust_factor`.
         """
-        calibration = getattr(getattr(self, "denoiser", None), "calibration", None)
-        if calibration is None:
+        denoiser = getattr(self, "denoiser", None)
+        calibration = getattr(denoiser, "calibration", None)
+        if denoiser is None or calibration is None:
             return None
-        excess = calibrated_curve(calibration, "excess", context.fsc, context.resolution)
-        return excess * self.denoiser.known(context)  # type: ignore[attr-defined]
+        excess = calibrated_curve(calibration, "excess", denoiser.target_fsc(context), context.resolution)
+        return excess * denoiser.known(context)
 
     def offers(self) -> list[str]:
         """Names of what the prior offers."""

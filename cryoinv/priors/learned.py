@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from cryoinv.denoisers import Denoiser, NetworkDenoiser, solvent_mask, wiener_transfer
+from cryoinv.denoisers import Denoiser, NetworkDenoiser, solvent_mask
 from cryoinv.errors import InputError
 from cryoinv.specs import nearest
 
@@ -29,12 +29,12 @@ _ROLES = ("reference", "output")
 class LearnedPrior(RED):
     r"""Learned prior of two roles: :math:`f/\max(W, 0.2)` is aligned to, :math:`a\,x_{MAP} + b\,f` is reported.
 
-    With :math:`x_{MAP} = B/(K+\tau^{-2})`, f the network's map of B/K and W the half-map FSC. The network was trained
-    towards W times the truth; divided by W its map is the best guess at the truth itself, which is what E-steps want.
-    Shells that W stops, and those that the network cannot know, are those of :math:`x_{MAP}`. What is reported is the
-    mix that comes closest to the truth on held-out maps, by the FSC of the shell and the resolution of the map. The
-    numbers a and b come with the weights; where few maps spoke they are near those of the Gaussian MAP estimate, 1 and
-    0.
+    With :math:`x_{MAP} = B/(K+\tau^{-2})`, f the network's map of B/K and W its filter, the half-map FSC inside the
+    particle's sphere (`Denoiser.target_fsc`). The network was trained towards W times the truth; divided by W its map
+    is the best guess at the truth itself, which is what E-steps want. Shells that W stops, and those that the network
+    cannot know, are those of :math:`x_{MAP}`. What is reported is the mix that comes closest to the truth on held-out
+    maps, by the W of the shell and the resolution of the map. The numbers a and b come with the weights; where few maps
+    spoke they are near those of the Gaussian MAP estimate, 1 and 0.
 
     Both are multiplied by the solvent mask of `MaskedGaussianPrior`: what of :math:`x_{MAP}` is in them should not
     bring the solvent's noise along.
@@ -130,7 +130,7 @@ class _Undamped(Amplitude):
     def gains(self, fsc: torch.Tensor, resolution: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
         """Gains of every shell."""
         _, gain = super().gains(fsc)
-        stopped = (wiener_transfer(fsc) == 0).to(gain)
+        stopped = (fsc == 0).to(gain)
         return stopped, (1 - stopped) * gain
 
 

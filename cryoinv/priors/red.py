@@ -43,7 +43,7 @@ class RED(Prior):
         the iteration before (eq. 16).
     amplitude : {"plain", "undamped", "mix"}
         "plain" is eq. 17 as it is. A denoiser whose target is FSC times the truth is damped twice by it; "undamped"
-        puts f / max(FSC, `floor`) for f. "mix" is :math:`a\,x_{MAP} + b\,f`, with the Gaussian MAP estimate
+        puts f / max(FSC, `floor`) for f, with the FSC that `Denoiser.target_fsc` tells. "mix" is :math:`a\,x_{MAP} + b\,f`, with the Gaussian MAP estimate
         :math:`x_{MAP} = B/(K+\tau^{-2})`; with λ it is :math:`(1-\lambda)\,x_{MAP} + \lambda(a\,x_{MAP} + b\,f)`.
     floor : float
         Lowest FSC that "undamped" divides by.
@@ -106,7 +106,7 @@ class RED(Prior):
 
     def gains(self, context: PriorContext) -> tuple[torch.Tensor, torch.Tensor]:
         """Amplitudes a and b of every shell."""
-        return self.amplitude.gains(context.fsc, context.resolution)
+        return self.amplitude.gains(self.denoiser.target_fsc(context), context.resolution)
 
     def bind(self, statistics: SufficientStatistics, context: PriorContext) -> BoundRED:
         """Return the functional with the iteration's power, confidence and amplitudes."""

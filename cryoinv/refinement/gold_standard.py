@@ -12,7 +12,7 @@ from cryoinv.likelihood import SufficientStatistics
 from cryoinv.metrics import Resolution, fourier_shell_correlation, resolution_at
 from cryoinv.parallel import Processes
 
-__all__ = ["HalfMaps", "join_low_resolution", "resolution_of", "tau2_from_fsc"]
+__all__ = ["HalfMaps", "join_low_resolution", "of_both", "resolution_of", "tau2_from_fsc"]
 
 
 @dataclass
@@ -73,6 +73,18 @@ def resolution_of(fsc: torch.Tensor, n: int, pixel_size: float, threshold: float
     curve = fsc.clone()
     curve[n // 2] = curve[(n - 1) // 2]
     return resolution_at(curve, threshold, n, pixel_size)
+
+
+def of_both(fsc: torch.Tensor) -> torch.Tensor:
+    """FSC of a map of all particles with as many others, 2F/(1 + F), from that of the halves, negative ones as zero.
+
+    Examples
+    --------
+    >>> of_both(torch.tensor([1.0, 0.25, -0.1])).tolist()
+    [1.0, 0.4000000059604645, 0.0]
+    """
+    fsc = fsc.clamp(min=0)
+    return 2 * fsc / (1 + fsc)
 
 
 def tau2_from_fsc(fsc: torch.Tensor, statistics: SufficientStatistics, filled: float = 1.0) -> torch.Tensor:

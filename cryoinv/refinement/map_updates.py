@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,7 @@ from cryoinv.parallel import Processes
 from cryoinv.priors import PriorContext
 
 from .estimate import MapEstimator, check_grey_scale, told_where, trust_of
-from .gold_standard import HalfMaps, join_low_resolution, tau2_from_fsc
+from .gold_standard import HalfMaps, join_low_resolution, of_both, tau2_from_fsc
 from .passes import Halves
 
 __all__ = ["MapUpdates"]
@@ -76,7 +76,7 @@ class MapUpdates:
         """
         joined, solutions = join_low_resolution(halves, self.join_below, solutions)
         trust = self._trust(self.estimator, halves, maps, f"iteration {iteration}")
-        first, second = (self._context(half, maps.fsc, maps, iteration, trust) for half in joined)
+        first, second = (self._context(half, maps, iteration, trust=trust) for half in joined)
         contexts = (first, second)
 
         def task(half: int) -> torch.Tensor:
@@ -95,8 +95,7 @@ class MapUpdates:
         """Map (n, n, n) of all particles under the prior of the output; parameters as in `of_halves`."""
         joined = halves[0] + halves[1]
         trust = self._trust(self.output, halves, maps, "final iteration")
-        fsc = maps.fsc.clamp(min=0)
-        context = self._context(joined, 2 * fsc / (1 + fsc), maps, iteration, trust)
+        context = self._context(joined, maps, iteration, of_both, trust)
 
         def task() -> torch.Tensor:
             with told_where("final iteration, both halves"):
@@ -109,19 +108,21 @@ class MapUpdates:
     def _context(
         self,
         statistics: SufficientStatistics,
-        fsc: torch.Tensor,
         maps: HalfMaps,
         iteration: int,
+        curve: Callable[[torch.Tensor], torch.Tensor] = lambda fsc: fsc,
         trust: torch.Tensor | None = None,
     ) -> PriorContext:
+        """What priors are told; `curve` makes the statistics' FSC of that of the halves."""
+        fsc, inside = curve(maps.fsc), curve(maps.fsc_masked)
         tau2 = tau2_from_fsc(fsc, statistics, self.filled)
-        resolution = maps.resolution(self.pixel_size).angstrom
+        resolution, radius = maps.resolution(self.pixel_size).angstrom, self.diameter / 2
         return PriorContext(
-            len(self.mask), self.pixel_size, fsc, tau2, resolution, self.diameter / 2, iteration, trust
+            len(self.mask), self.pixel_size, fsc, tau2, resolution, radius, iteration, trust, inside
         )
 
     def _trust(self, estimator: MapEstimator, halves: Halves, maps: HalfMaps, place: str) -> torch.Tensor | None:
         """What the inflation guard of a prior leaves, from halves that are not joined in any shell."""
-        contexts = [self._context(half, maps.fsc, maps, 0) for half in halves]
+        contexts = [self._context(half, maps, 0) for half in halves]
         with told_where(f"{place}, inflation guard"), estimator.named(estimator.m_step):
             return trust_of(estimator.prior, halves, contexts, self.mask, self.processes)

@@ -13,14 +13,14 @@ from cryoinv.errors import InputError
 from cryoinv.geometry import PointGroup, Poses
 from cryoinv.io.particle_checks import checked_poses
 from cryoinv.likelihood import FourierImages, SufficientStatistics, initial_noise, known_pose_statistics
-from cryoinv.metrics import fourier_shell_correlation
+from cryoinv.operators import soft_sphere
 from cryoinv.operators.interpolation import interpolation_scheme
 from cryoinv.priors import Prior, PriorContext
 from cryoinv.solvers import MStep
 from cryoinv.spaces import resolve_device
 
 from .estimate import MapEstimator, check_grey_scale, trust_of
-from .gold_standard import resolution_of, tau2_from_fsc
+from .gold_standard import HalfMaps, of_both, tau2_from_fsc
 from .halves import split_particles
 
 if TYPE_CHECKING:
@@ -132,31 +132,32 @@ def reconstruct(
         known_pose_statistics(images, noise, poses, scheme, np.flatnonzero(halves == half), group, callback)
         for half in (1, 2)
     )
-    half_maps = (first.to_volume(first.unregularised()), second.to_volume(second.unregularised()))
-    fsc = fourier_shell_correlation(*half_maps)
-    joined = first + second
+    n, pixel_size = particles.n, particles.pixel_size
+    radius = (n * pixel_size if particle_diameter is None else particle_diameter) / 2
+    maps = HalfMaps.of((first, second), soft_sphere(n, radius / pixel_size, device=images.device))
     if estimator is None:
+        joined = first + second
         volume = joined.to_volume(joined.unregularised())
     else:
         precision = (1 / absolute.sigma2).mean(0)
-        volume = _solve([_in_nats(half, precision) for half in (first, second)], fsc, estimator, particle_diameter)
-    return Reconstruction(volume, half_maps, fsc, particles.pixel_size)
+        volume = _solve([_in_nats(half, precision) for half in (first, second)], maps, estimator, radius)
+    return Reconstruction(volume, maps.volumes, maps.fsc, pixel_size)
 
 
 def _solve(
-    halves: Sequence[SufficientStatistics], fsc: torch.Tensor, estimator: MapEstimator, diameter: float | None
+    halves: Sequence[SufficientStatistics], maps: HalfMaps, estimator: MapEstimator, radius: float
 ) -> torch.Tensor:
     joined = halves[0] + halves[1]
-    both = 2 * fsc.clamp(min=0) / (1 + fsc.clamp(min=0))
     n, pixel_size = joined.n, joined.pixel_size
-    resolution = resolution_of(fsc, n, pixel_size).angstrom
-    radius = (n * pixel_size if diameter is None else diameter) / 2
+    resolution = maps.resolution(pixel_size).angstrom
 
-    def context(statistics: SufficientStatistics, curve: torch.Tensor) -> PriorContext:
-        return PriorContext(n, pixel_size, curve, tau2_from_fsc(curve, statistics), resolution, radius)
+    def context(statistics: SufficientStatistics, fsc: torch.Tensor, inside: torch.Tensor) -> PriorContext:
+        tau2 = tau2_from_fsc(fsc, statistics)
+        return PriorContext(n, pixel_size, fsc, tau2, resolution, radius, fsc_masked=inside)
 
-    trust = trust_of(estimator.prior, halves, [context(half, fsc) for half in halves])
-    volume = estimator(joined, replace(context(joined, both), trust=trust))
+    trust = trust_of(estimator.prior, halves, [context(half, maps.fsc, maps.fsc_masked) for half in halves])
+    both = of_both(maps.fsc)
+    volume = estimator(joined, replace(context(joined, both, of_both(maps.fsc_masked)), trust=trust))
     check_grey_scale(volume, joined.to_volume(joined.unregularised()), both, estimator.prior)
     return volume
 

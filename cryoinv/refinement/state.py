@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cryoinv.denoisers.context import CURVES
 from cryoinv.errors import InputError
 from cryoinv.files import atomic_path
 from cryoinv.likelihood import PoseMoments
@@ -23,8 +24,7 @@ from .settings import RefinementSettings
 
 __all__ = ["RefinementState"]
 
-_VERSION = 5
-_CURVES = ("fsc", "tau2", "trust")
+_VERSION = 6
 
 
 @dataclass
@@ -73,7 +73,7 @@ class RefinementState:
     def to(self, device: torch.device | str) -> RefinementState:
         """The same state with its maps and curves on a device."""
         first, second = (reference.to(device) for reference in self.references)
-        contexts = self.contexts and (_on_device(self.contexts[0], device), _on_device(self.contexts[1], device))
+        contexts = self.contexts and (self.contexts[0].to(device), self.contexts[1].to(device))
         return replace(self, references=(first, second), contexts=contexts)
 
     def to_arrays(self, fingerprint: Fingerprint | None = None) -> dict[str, np.ndarray]:
@@ -149,24 +149,19 @@ class RefinementState:
             ) from error
 
 
-def _on_device(context: PriorContext, device: torch.device | str) -> PriorContext:
-    moved = {name: getattr(context, name).to(device) for name in _CURVES if getattr(context, name) is not None}
-    return replace(context, **moved)
-
-
 def _numbers(context: PriorContext) -> dict[str, Any]:
-    return {name: value for name, value in asdict(context).items() if name not in _CURVES}
+    return {name: value for name, value in asdict(context).items() if name not in CURVES}
 
 
 def _curves(contexts: Sequence[PriorContext]) -> dict[str, np.ndarray]:
-    found = {f"{name} {half}": getattr(each, name) for half, each in enumerate(contexts) for name in _CURVES}
+    found = {f"{name} {half}": getattr(each, name) for half, each in enumerate(contexts) for name in CURVES}
     return {name: curve.cpu().numpy() for name, curve in found.items() if curve is not None}
 
 
 def _context(
     half: int, numbers: Mapping[str, Any], arrays: Mapping[str, np.ndarray], device: torch.device | str
 ) -> PriorContext:
-    names = [name for name in _CURVES if f"{name} {half}" in arrays]
+    names = [name for name in CURVES if f"{name} {half}" in arrays]
     curves: dict[str, Any] = {name: torch.as_tensor(arrays[f"{name} {half}"], device=device) for name in names}
     return PriorContext(**numbers, **curves)
 

@@ -27,7 +27,7 @@ from .pairs import Pairs
 __all__ = ["FSC_ENDS", "RESOLUTION_ENDS", "Calibration", "recalibrate"]
 
 FSC_ENDS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 0.95, 0.99, 1.0)
-"""Ends of the bins of half-map FSC."""
+"""Ends of the bins of the filter W that the network is given."""
 
 RESOLUTION_ENDS = (8.0, 10.0, 13.0, 17.0, 1e9)
 """Ends of the bins of half-map resolution in Å, finest first."""
@@ -65,19 +65,19 @@ class Calibration:
         """
         found = self.denoise(pairs.noisy, pairs.transfer).cpu()
         pairs = pairs.to(torch.device("cpu"))
-        ends = torch.tensor(RESOLUTION_ENDS, dtype=torch.float64)
+        ends, transfer = torch.tensor(RESOLUTION_ENDS, dtype=torch.float64), pairs.transfer
         for i in range(len(pairs)):
             context = context_of(pairs, i)
             mapped = gaussian_map(pairs.noisy[i], context.fsc, pairs.radii[i] / pairs.pixel_size)
             row = int(torch.bucketize(context.resolution, ends).clamp(max=len(ends) - 1))
             sphere = soft_sphere(pairs.n, pairs.radii[i] / pairs.pixel_size, _EDGE)
             mask = solvent_mask(pairs.noisy[i], context)
-            self._add_map(row, context.fsc, mask * mapped, mask * found[i], sphere * pairs.truth[i])
+            self._add_map(row, transfer[i], mask * mapped, mask * found[i], sphere * pairs.truth[i])
             if i % 2:
                 plain, denoised = (
                     _fsc(sphere * each[i - 1 : i + 1]) for each in (pairs.noisy, found)
                 )
-                self._add_agreement(row, context.fsc, denoised - plain, found[i])
+                self._add_agreement(row, transfer[i], denoised - plain, found[i])
 
     def _add_map(
         self, row: int, fsc: torch.Tensor, mapped: torch.Tensor, found: torch.Tensor, truth: torch.Tensor

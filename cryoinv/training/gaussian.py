@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from cryoinv.metrics import fourier_shell_correlation
 from cryoinv.networks.apply import filtered
 from cryoinv.operators import low_pass
 from cryoinv.spaces.spectrum import centred_rfft, radial_mean
 
 from .pairs import Pairs, windowed
-from .truth import TruthMaker
+from .truth import TruthMaker, told_radius
 
 __all__ = ["GaussianPairs"]
 
@@ -67,9 +66,7 @@ class GaussianPairs:
         for _ in range(2):
             white = torch.randn(volume.shape, generator=generator, device=volume.device)
             halves.append(volume + filtered((level * colour).sqrt().to(volume), white * modulation))
-        fsc = fourier_shell_correlation(*halves)
-        truth, names, radii = volume.expand(2, -1, -1, -1), [structure.name] * 2, [structure.radius] * 2
-        pairs = Pairs(torch.stack(halves), truth, fsc.expand(2, -1), pixel_size, names, radii)
+        pairs = Pairs.of_halves(torch.stack(halves), volume, pixel_size, structure.name, told_radius(structure, rng))
         return windowed(pairs, rng)
 
     def _modulation(self, volume: torch.Tensor, solvent: float) -> torch.Tensor:

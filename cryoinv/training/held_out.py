@@ -95,5 +95,6 @@ def context_of(pairs: Pairs, index: int) -> PriorContext:
     """What is known of one map of a set of pairs beside itself."""
     n, fsc = pairs.n, pairs.fsc[index].double().cpu()
     resolution = resolution_at(fsc, 0.143, n, pairs.pixel_size).angstrom
-    return PriorContext(n, pairs.pixel_size, fsc, torch.ones_like(fsc), resolution, pairs.radii[index])
+    inside, radius = pairs.fsc_masked[index].double().cpu(), pairs.radii[index]
+    return PriorContext(n, pairs.pixel_size, fsc, torch.ones_like(fsc), resolution, radius, fsc_masked=inside)
 

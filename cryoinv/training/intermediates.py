@@ -98,7 +98,8 @@ class IntermediateMaker:
             log.warning("refinement %d of %s is left out: %s", run, structure.name, error)
             return None
         kept.add(result.half_maps, result.fsc)
-        self._write(path, kept, particles.volume, structure, {"particles": count, "snr": snr})
+        facts = {"particles": count, "snr": snr, "radius": result.particle_diameter / 2}
+        self._write(path, kept, particles.volume, structure, facts)
         return path
 
     def _write(self, path: Path, kept: _Kept, truth: np.ndarray, structure: Structure, facts: dict[str, float]) -> None:
@@ -108,7 +109,7 @@ class IntermediateMaker:
             "truth": (torch.from_numpy(truth) / scale).half(),
             "fsc": torch.stack(kept.fsc).float(),
         }
-        facts |= {"pixel_size": self.truth.pixel_size, "radius": structure.radius}
+        facts |= {"pixel_size": self.truth.pixel_size}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_weights(path, tensors, {"kind": _KIND, "structure": structure.name, **facts})
 
@@ -185,10 +186,9 @@ class IntermediatePairs:
         rotation = cube_rotations()[0 if rng is None else int(rng.integers(24))]
         scale = 1.0 if rng is None else float(np.exp(rng.uniform(-1, 1)))
         halves = torch.stack([rotate_by_cube(half, rotation) for half in tensors["halves"][iteration].float()])
-        truth = rotate_by_cube(tensors["truth"].float(), rotation)
-        fsc = tensors["fsc"][iteration].double().expand(2, -1)
-        names, radii = [metadata["structure"]] * 2, [float(metadata["radius"])] * 2
-        return Pairs(scale * halves, scale * truth.expand(2, -1, -1, -1), fsc, self.pixel_size, names, radii)
+        truth, used = rotate_by_cube(tensors["truth"].float(), rotation), tensors["fsc"][iteration] != 0
+        name, radius = metadata["structure"], float(metadata["radius"])
+        return Pairs.of_halves(scale * halves, scale * truth, self.pixel_size, name, radius, used)
 
 
 def _check(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, Any], n: int, pixel_size: float) -> None:

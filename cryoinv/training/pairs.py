@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from cryoinv.denoisers.filters import wiener_transfer
+from cryoinv.denoisers.filters import sphere_transfer
+from cryoinv.metrics import fourier_shell_correlation
 from cryoinv.networks.apply import filtered
+from cryoinv.operators import soft_sphere
 
 __all__ = ["CoarsePairs", "PairMaker", "Pairs", "stacked", "windowed"]
 
+_TENSORS = ("noisy", "truth", "fsc", "fsc_masked")
 _MARGINS = (4, 10)  # shells beyond the resolution to which refinements use frequencies
 
 
@@ -26,22 +30,51 @@ class Pairs:
         x̃, in any grey scale.
     truth : torch.Tensor, shape (m, n, n, n)
         In the grey scale of `noisy`.
-    fsc : torch.Tensor, shape (m, n//2+1)
-        FSC of the half-map with the other half.
+    fsc, fsc_masked : torch.Tensor, shape (m, n//2+1)
+        FSC of the half-map with the other half, of the whole box and inside the particle's sphere.
     pixel_size : float
         Å.
     names : list of str
         What each is a map of.
     radii : list of float
-        Å from each particle's centre of mass to its farthest atom.
+        Å, of the sphere that is taken for each particle's.
     """
 
     noisy: torch.Tensor
     truth: torch.Tensor
     fsc: torch.Tensor
+    fsc_masked: torch.Tensor
     pixel_size: float
     names: list[str]
     radii: list[float]
+
+    @classmethod
+    def of_halves(
+        cls,
+        halves: torch.Tensor,
+        truth: torch.Tensor,
+        pixel_size: float,
+        name: str,
+        radius: float,
+        used: torch.Tensor | None = None,
+    ) -> Pairs:
+        """Both half-maps (2, n, n, n) of one data set with their truth (n, n, n), and the FSCs between them.
+
+        Beyond the frequencies `used`, (n//2+1,), where they are given, FSCs are zero.
+        """
+        n = halves.shape[-1]
+        sphere = soft_sphere(n, radius / pixel_size, device=halves.device).to(halves)
+        curves = [fourier_shell_correlation(*maps) for maps in (halves, sphere * halves)]
+        whole, masked = (curve if used is None else curve * used for curve in curves)
+        return cls(
+            halves,
+            truth.expand(2, -1, -1, -1),
+            whole.expand(2, -1),
+            masked.expand(2, -1),
+            pixel_size,
+            [name] * 2,
+            [radius] * 2,
+        )
 
     def __len__(self) -> int:
         return len(self.noisy)
@@ -53,8 +86,8 @@ class Pairs:
 
     @property
     def transfer(self) -> torch.Tensor:
-        """Wiener filter W of each, shape (m, n//2+1)."""
-        return wiener_transfer(self.fsc).to(self.noisy)
+        """Filter W of each, `denoisers.sphere_transfer`, shape (m, n//2+1)."""
+        return sphere_transfer(self.fsc_masked).to(self.noisy)
 
     @property
     def target(self) -> torch.Tensor:
@@ -70,25 +103,22 @@ class Pairs:
         """Pairs that are wanted, by a truth value each."""
         index = which.nonzero()[:, 0]
         names, radii = ([each[i] for i in index.tolist()] for each in (self.names, self.radii))
-        noisy, truth, fsc = (each[index.to(each.device)] for each in (self.noisy, self.truth, self.fsc))
-        return replace(self, noisy=noisy, truth=truth, fsc=fsc, names=names, radii=radii)
+        return replace(self, **self._tensors(lambda each: each[index.to(each.device)]), names=names, radii=radii)
 
     def to(self, device: torch.device) -> Pairs:
         """Return the same pairs on another device."""
-        return replace(self, noisy=self.noisy.to(device), truth=self.truth.to(device), fsc=self.fsc.to(device))
+        return replace(self, **self._tensors(lambda each: each.to(device)))
+
+    def _tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, Any]:
+        return {name: change(getattr(self, name)) for name in _TENSORS}
 
 
 def stacked(parts: list[Pairs]) -> Pairs:
     """All pairs of several of one box and pixel size in one, where the first are."""
     parts = [each.to(parts[0].noisy.device) for each in parts]
-    return Pairs(
-        torch.cat([each.noisy for each in parts]),
-        torch.cat([each.truth for each in parts]),
-        torch.cat([each.fsc for each in parts]),
-        parts[0].pixel_size,
-        [name for each in parts for name in each.names],
-        [radius for each in parts for radius in each.radii],
-    )
+    tensors: dict[str, Any] = {name: torch.cat([getattr(each, name) for each in parts]) for name in _TENSORS}
+    names, radii = ([one for each in parts for one in each.names], [one for each in parts for one in each.radii])
+    return replace(parts[0], **tensors, names=names, radii=radii)
 
 
 def windowed(pairs: Pairs, rng: np.random.Generator, share: float = 0.7) -> Pairs:
@@ -108,7 +138,8 @@ def windowed(pairs: Pairs, rng: np.random.Generator, share: float = 0.7) -> Pair
     low = (pairs.fsc[0, 1:] < 0.143).nonzero()
     last = int(low[0, 0]) if len(low) else pairs.n // 2
     used = torch.arange(pairs.n // 2 + 1, device=pairs.fsc.device) <= last + int(rng.integers(*_MARGINS, endpoint=True))
-    return replace(pairs, noisy=filtered(used.to(pairs.noisy), pairs.noisy), fsc=pairs.fsc * used)
+    noisy = filtered(used.to(pairs.noisy), pairs.noisy)
+    return Pairs.of_halves(noisy, pairs.truth[0], pairs.pixel_size, pairs.names[0], pairs.radii[0], used)
 
 
 class PairMaker(Protocol):
@@ -138,7 +169,8 @@ class CoarsePairs:
         pairs = self.maker(rng)
         known = known_shells(pairs.n, pairs.pixel_size, self.finest).to(pairs.noisy.device)
         noisy, truth = (filtered(known.to(pairs.noisy), each) for each in (pairs.noisy, pairs.truth))
-        return replace(pairs, noisy=noisy, truth=truth, fsc=pairs.fsc * known)
+        curves: dict[str, Any] = {"fsc": pairs.fsc * known, "fsc_masked": pairs.fsc_masked * known}
+        return replace(pairs, noisy=noisy, truth=truth, **curves)
 
 
 def known_shells(n: int, pixel_size: float, finest: float) -> torch.Tensor:

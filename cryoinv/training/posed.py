@@ -11,7 +11,6 @@ from cryoinv.geometry import PointGroup, Poses, exp_rotation, random_rotations
 from cryoinv.likelihood import SufficientStatistics
 from cryoinv.likelihood.accumulator import SliceAccumulator
 from cryoinv.likelihood.statistics import PosteriorSummary
-from cryoinv.metrics import fourier_shell_correlation
 from cryoinv.operators.interpolation import TrilinearInterpolation
 from cryoinv.operators.pixels import FourierDisc
 from cryoinv.operators.shift import shift_at_pixels
@@ -19,7 +18,7 @@ from cryoinv.spaces.spectrum import centred_rfft, radial_mean
 
 from .corpus import Structure
 from .pairs import Pairs, windowed
-from .truth import TruthMaker
+from .truth import TruthMaker, told_radius
 
 __all__ = ["PosedPairs"]
 
@@ -71,9 +70,8 @@ class PosedPairs:
         sigma = self._noise(volume, count, resolution)
         prepared = self._scheme.prepare(volume)
         halves = [self._half(prepared, count, errors, sigma, rng) for _ in range(2)]
-        fsc = fourier_shell_correlation(*halves)
-        truth, names, radii = volume.expand(2, -1, -1, -1), [structure.name] * 2, [structure.radius] * 2
-        pairs = Pairs(torch.stack(halves), truth, fsc.expand(2, -1), self.truth.pixel_size, names, radii)
+        radius = told_radius(structure, rng)
+        pairs = Pairs.of_halves(torch.stack(halves), volume, self.truth.pixel_size, structure.name, radius)
         return windowed(pairs, rng)
 
     def _noise(self, volume: torch.Tensor, count: int, resolution: float) -> float:

@@ -261,7 +261,7 @@ class Training:
             "finest": self.finest,
             "precision": self.precision,
             "reconstructor": RECONSTRUCTOR,
-            "target": "W times the truth (eq. 19), W the half-map FSC, zero from where it is below 0.05",
+            "target": "W times the truth (eq. 19), W the half-map FSC in the particle's sphere, smoothed, from 0.02 on",
             "version": __version__,
         }
         for maker in makers:

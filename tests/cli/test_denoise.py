@@ -174,7 +174,12 @@ def test_a_network_from_a_file(cryoinv, halves, tmp_path):
     outcome = cryoinv("denoise", first, "--half2", second, "--denoiser", spec, "--output", output)
     assert outcome.code == 0, outcome.text
     fsc = torch.from_numpy(correlation(a, b)).clamp(min=0)
-    context = PriorContext(len(a), PIXEL, 2 * fsc / (1 + fsc), torch.ones_like(fsc), 9.0, 20.0)
+    radius = 0.4 * len(a) * PIXEL  # unless it is given
+    sphere = soft_sphere(len(a), 0.4 * len(a)).numpy()
+    inside = torch.from_numpy(correlation(sphere * a, sphere * b)).clamp(min=0)
+    context = PriorContext(
+        len(a), PIXEL, 2 * fsc / (1 + fsc), torch.ones_like(fsc), 9.0, radius, fsc_masked=2 * inside / (1 + inside)
+    )
     mean = torch.from_numpy((a + b) / 2)
     expected, filtered = (each.denoise(mean, context) for each in (NetworkDenoiser(network), Wiener()))
     found = torch.from_numpy(read_volume(output)[0])

@@ -40,7 +40,7 @@ def description(smooth, transfer):
     shells = np.arange(n // 2 + 1)
     power /= sum(power * (shells / n) ** 2) / n
     at = np.arange(1, 17) / 16 * (n / 2)
-    logarithm = np.log(np.interp(at, shells, power).clip(1e-4) / 100) / 5
+    logarithm = np.interp(at, shells, np.log(power.clip(1e-4) / 100) / 5)
     return torch.from_numpy(np.concatenate([np.interp(at, shells, transfer.numpy()), logarithm]))[None]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cryoinv.denoisers import NetworkDenoiser, Wiener, solvent_mask, wiener_transfer
+from cryoinv.denoisers import NetworkDenoiser, Wiener, solvent_mask, sphere_transfer
 from cryoinv.errors import InputError
 from cryoinv.networks import GatedUNet, write_network
 from cryoinv.priors import CalibratedAmplitude, GaussianPrior, LearnedPrior, prior_from, trust_factor
@@ -43,9 +43,9 @@ def parts(scheme, denoiser):
 def test_what_is_aligned_to_is_the_undamped_network_map(scheme, file):
     denoiser = NetworkDenoiser(file)
     s, c, f, mapped = parts(scheme, denoiser)
-    fsc = torch.cat([c.fsc[1:2], c.fsc[1:]]).clamp(0, 1)
-    stopped = (wiener_transfer(c.fsc) == 0).double()
-    expected = s.expand((1 - stopped) / fsc.clamp(min=0.2)) * f + s.expand(stopped) * mapped
+    transfer = sphere_transfer(c.fsc_inside)
+    stopped = (transfer == 0).double()
+    expected = s.expand((1 - stopped) / transfer.clamp(min=0.2)) * f + s.expand(stopped) * mapped
     found = REDUpdate()(s, LearnedPrior(denoiser).bind(s, c))
     torch.testing.assert_close(found, expected.to(found), atol=1e-10, rtol=1e-7)
 
@@ -77,7 +77,7 @@ def test_what_is_reported_is_the_calibrated_mix(scheme, trust, file):
     s, c, f, mapped = parts(scheme, denoiser)
     c = replace(c, trust=torch.full_like(c.fsc, trust))
     prior = LearnedPrior(denoiser).for_output()
-    a, b = CalibratedAmplitude(CALIBRATION).gains(c.fsc, c.resolution)
+    a, b = CalibratedAmplitude(CALIBRATION).gains(sphere_transfer(c.fsc_inside), c.resolution)
     mix = s.expand(a) * mapped + s.expand(b) * f
     expected = (1 - trust) * mapped + trust * mix
     found = REDUpdate()(s, prior.bind(s, c))
@@ -117,7 +117,7 @@ def test_tables_that_do_not_fit_are_refused(change):
 def test_what_held_out_maps_showed_is_no_inflation(file):
     prior, c = LearnedPrior(NetworkDenoiser(file)), context(16)
     expected = prior.expected_excess(c)
-    rows = np.clip(np.concatenate([c.fsc[1:2], c.fsc[1:]]), 0, 1)
+    rows = sphere_transfer(c.fsc_inside)
     row = CALIBRATION["excess"][0 if c.resolution <= 10 else 1]
     np.testing.assert_allclose(expected, np.interp(rows, [0.15, 0.5, 0.85], row), atol=1e-6)
     plain = torch.linspace(0.9, 0.1, 9, dtype=torch.float64)
@@ -147,9 +147,15 @@ def test_what_does_not_suit_is_refused(file):
         LearnedPrior(NetworkDenoiser(file), weight=1.5)
 
 
-def test_the_filter_and_the_amplitude_go_by_the_same_curve():
-    c = context(16)
-    assert torch.equal(Wiener().transfer(c), wiener_transfer(c.fsc))
+def test_what_was_measured_in_the_sphere_goes_before_what_the_box_tells(file):
+    denoiser, told = NetworkDenoiser(file), context(16)
+    curve = torch.linspace(1, 0.1, 9, dtype=torch.float64)
+    measured = replace(told, fsc_masked=curve)
+    assert torch.equal(denoiser.target_fsc(measured), sphere_transfer(curve))
+    assert not torch.equal(denoiser.target_fsc(told), sphere_transfer(curve))
+    a, b = LearnedPrior(denoiser).for_output().gains(measured)
+    expected = CalibratedAmplitude(CALIBRATION).gains(sphere_transfer(curve), measured.resolution)
+    torch.testing.assert_close((a, b), expected)
 
 
 def test_shells_that_the_network_cannot_know_are_those_of_the_gaussian_map(file):

@@ -11,6 +11,7 @@ from cryoinv.denoisers import Denoiser, Wiener
 from cryoinv.errors import CryoinvError, InputError
 from cryoinv.io import ParticleStack
 from cryoinv.metrics import fourier_shell_correlation, pose_errors
+from cryoinv.operators import soft_sphere
 from cryoinv.priors import (
     RED,
     BlushStyle,
@@ -23,7 +24,7 @@ from cryoinv.priors import (
 )
 from cryoinv.refinement import Refinement, RefinementObserver, reconstruct, refine
 from cryoinv.refinement.estimate import MapEstimator
-from cryoinv.refinement.gold_standard import HalfMaps
+from cryoinv.refinement.gold_standard import HalfMaps, of_both
 from cryoinv.solvers import EM, SGD, Adam, ClosedForm, KGradient, MStep
 
 from .test_refine import QUICK, problem, reference  # noqa: F401
@@ -220,6 +221,34 @@ def test_the_guard_trusts_a_radial_filter_and_not_one_that_writes_the_same_in_bo
             torch.testing.assert_close(first, torch.full_like(first, expected), atol=0.02, rtol=0)
         else:
             assert float(first[curves[-2].fsc_masked < 0.7].max()) < 0.5
+
+
+class Told(GaussianPrior):
+    """Keeps what it is told."""
+
+    def __init__(self, told):
+        super().__init__()
+        self.told = told
+
+    def bind(self, statistics, context):
+        self.told.append(context)
+        return super().bind(statistics, context)
+
+
+def test_priors_are_told_the_fsc_inside_the_sphere_that_of_both_halves_at_the_end(problem, monkeypatch):  # noqa: F811
+    curves, ordinary, told = [], HalfMaps.of, []
+    monkeypatch.setattr(HalfMaps, "of", lambda *a, **k: curves.append(ordinary(*a, **k)) or curves[-1])
+    run(problem, Told(told), settings=replace(SHORT, max_iterations=1))
+    assert torch.equal(told[0].fsc_masked, curves[0].fsc_masked)
+    assert torch.equal(told[-1].fsc_masked, of_both(curves[-1].fsc_masked))
+    assert not torch.equal(told[-1].fsc_masked, told[-1].fsc)
+    particles, _, poses = problem
+    given = told[-1].particle_radius
+    reconstruct(particles, poses, prior=Told(told), particle_diameter=2 * given, device="cpu")
+    n = told[-1].n
+    sphere = soft_sphere(n, given / told[-1].pixel_size)
+    expected = of_both(fourier_shell_correlation(*(sphere * each for each in curves[-1].volumes)))
+    torch.testing.assert_close(told[-1].fsc_masked, expected)
 
 
 def test_a_reconstruction_takes_any_prior_too(problem):  # noqa: F811

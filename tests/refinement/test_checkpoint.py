@@ -134,7 +134,7 @@ def test_a_checkpoint_of_another_version_or_run_is_named_so(tmp_path, monkeypatc
     monkeypatch.setattr("cryoinv.refinement.state._VERSION", 3)
     state().save(path, RUN)
     monkeypatch.undo()
-    with pytest.raises(InputError, match="another version of cryoinv .format 3, expected 5"):
+    with pytest.raises(InputError, match="another version of cryoinv .format 3, expected 6"):
         RefinementState.load(path, RUN | {"settings": "other"})
 
 

@@ -92,7 +92,7 @@ def test_coefficients_are_the_least_squares_of_all_shells(pairs):
         product = lambda a, b: radial_mean((a * b.conj()).real, 24)  # noqa: E731
         power = product(t, t)
         for s in range(1, 12):
-            column = int(np.searchsorted(FSC_ENDS, float(context.fsc[s].clamp(0, 1))))
+            column = int(np.searchsorted(FSC_ENDS, float(pairs.transfer[i, s])))
             key = row, column
             gram = (
                 np.array([[product(m, m)[s], product(m, f)[s]], [product(m, f)[s], product(f, f)[s]]]) / power[s].item()

@@ -59,6 +59,10 @@ def test_pairs_are_iterations_turned_and_scaled(made):
     plain = pairs.pair(0, pairs.iterations(0) - 1)
     curve = fourier_shell_correlation(plain.noisy[0], plain.truth[0])
     assert curve[1:3].min() > 0.8
+    # The sphere is the refinement's own estimate, and frequencies that it did not use are not told of.
+    metadata, stored = pairs.runs[0]
+    assert plain.radii == [metadata["radius"]] * 2 and 0.125 * N * PIXEL <= plain.radii[0] <= 0.475 * N * PIXEL
+    assert not plain.fsc_masked[0][stored["fsc"][-1] == 0].any()
     # Turned together: the FSC with the truth does not change.
     turned = pairs.pair(0, pairs.iterations(0) - 1, np.random.default_rng(3))
     torch.testing.assert_close(fourier_shell_correlation(turned.noisy[0], turned.truth[0]), curve, atol=1e-3, rtol=0)
