@@ -85,6 +85,11 @@ class ResolutionBands(Denoiser):
             result = result + centred_irfft(above * centred_rfft(fine - coarse), context.n)
         return result
 
+    def target_fsc(self, context: PriorContext) -> torch.Tensor:
+        """Each denoiser's in its band."""
+        own = torch.stack([each.target_fsc(context) for each in self.denoisers])
+        return (self.partition(context).to(own) * own).sum(0)
+
     def _rising(self, context: PriorContext) -> torch.Tensor:
         """From 0 to 1 across each edge, shape (number of edges, n//2+1)."""
         shells = torch.arange(context.n // 2 + 1, dtype=torch.float64)

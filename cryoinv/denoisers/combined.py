@@ -58,6 +58,10 @@ class Composition(Denoiser):
         """Denoise twice."""
         return self.then.denoise(self.first.denoise(volume, context), context)
 
+    def target_fsc(self, context: PriorContext) -> torch.Tensor:
+        """That of the first."""
+        return self.first.target_fsc(context)
+
 
 class RotationAverage(Denoiser):
     r"""Average over rotations of the cube, :math:`f(x) = \frac{1}{|G|}\sum_{R \in G} R^{-1} g(R x)`.
@@ -99,3 +103,7 @@ class RotationAverage(Denoiser):
             turned = self.denoiser.denoise(rotate_by_cube(volume, rotation), context)
             total = total + rotate_by_cube(turned, rotation.T)
         return total / len(self.rotations)
+
+    def target_fsc(self, context: PriorContext) -> torch.Tensor:
+        """That of the denoiser."""
+        return self.denoiser.target_fsc(context)

@@ -43,8 +43,9 @@ class RED(Prior):
         the iteration before (eq. 16).
     amplitude : {"plain", "undamped", "mix"}
         "plain" is eq. 17 as it is. A denoiser whose target is FSC times the truth is damped twice by it; "undamped"
-        puts f / max(FSC, `floor`) for f, with the FSC that `Denoiser.target_fsc` tells. "mix" is :math:`a\,x_{MAP} + b\,f`, with the Gaussian MAP estimate
-        :math:`x_{MAP} = B/(K+\tau^{-2})`; with λ it is :math:`(1-\lambda)\,x_{MAP} + \lambda(a\,x_{MAP} + b\,f)`.
+        puts f / max(FSC, `floor`) for f, with the FSC that `Denoiser.target_fsc` tells. "mix" is
+        :math:`a\,x_{MAP} + b\,f`, with the Gaussian MAP estimate :math:`x_{MAP} = B/(K+\tau^{-2})`; with λ it is
+        :math:`(1-\lambda)\,x_{MAP} + \lambda(a\,x_{MAP} + b\,f)`.
     floor : float
         Lowest FSC that "undamped" divides by.
     a, b : float, sequence of (float, float) or str, optional

@@ -5,8 +5,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cryoinv.denoisers import PriorContext, sphere_transfer
+from cryoinv.denoisers import (
+    Composition,
+    NetworkDenoiser,
+    PriorContext,
+    ResolutionBands,
+    RotationAverage,
+    TotalVariation,
+    Wiener,
+    sphere_transfer,
+)
 from cryoinv.metrics import fourier_shell_correlation
+from cryoinv.networks import GatedUNet
 from cryoinv.operators import soft_sphere
 
 
@@ -52,3 +62,14 @@ def test_the_filter_of_networks_averages_neighbours_and_ends():
     assert torch.equal(sphere_transfer(torch.stack([fsc, 0 * fsc]), 0.1), torch.stack([found, 0 * found]))
     # Where no frequencies were used nothing is passed, whatever the shell before.
     assert sphere_transfer(torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0])).tolist() == [1.0, 1.0, 0.75, 0.0, 0.0]
+
+
+def test_priors_that_undo_a_filter_are_told_which_it_was_also_by_what_denoisers_are_made_of():
+    context = replace(PriorContext.nominal(24, 3.0, 9.0), fsc_masked=torch.linspace(1, 0.2, 13, dtype=torch.float64))
+    network, inside = NetworkDenoiser(GatedUNet(2, 1)), sphere_transfer(context.fsc_masked)
+    assert torch.equal(TotalVariation().target_fsc(context), context.fsc)
+    for denoiser in (network, RotationAverage(network), Composition(network, Wiener())):
+        assert torch.equal(denoiser.target_fsc(context), inside)
+    assert torch.equal(Composition(Wiener(), network).target_fsc(context), context.fsc)
+    mixed = ResolutionBands([network, Wiener()], edges=11.0, width=0.0).target_fsc(context)
+    torch.testing.assert_close(mixed, torch.where(torch.arange(13) <= 6, inside, context.fsc))
