@@ -109,10 +109,8 @@ def test_bound_it_is_an_operator(spec, n):
 @every
 @size
 def test_on_the_gpu_as_on_the_cpu(spec, n):
-    from dataclasses import replace
-
     _, noisy, context = problem(n)
-    there = replace(context, fsc=context.fsc.cuda(), tau2=context.tau2.cuda())
+    there = context.to("cuda")
     found = denoiser_from(spec).denoise(noisy.cuda(), there)
     assert found.is_cuda
     torch.testing.assert_close(found.cpu(), denoiser_from(spec).denoise(noisy, context))
