@@ -90,15 +90,19 @@ def main():
     options = arguments()
     torch.manual_seed(options.seed)
     train, valid = (maker(options.structures, split, options) for split in ("train", "valid"))
-    critic = read_network(options.start, "critic")[0] if options.start else ConvolutionalCritic(options.width)
+    critic, names = ConvolutionalCritic(options.width), []
+    if options.start:
+        critic, metadata = read_network(options.start, "critic")
+        names = metadata["notes"].get("names", [])  # what was learned from once is in the weights
     critic, steps = trained(critic, PairStream([train], [1], options.batch, options.seed), options)
     clean, noisy = both_kinds(held_out_pairs([valid], options.held_out))
     with torch.no_grad():
         told_apart = float((critic(clean) < critic(noisy)).double().mean())
     print(f"{len(clean)} held-out maps: {told_apart:.1%} are noisier to the critic than their truth")
     corpus = train.truth.corpus
-    notes = {"names": corpus.names, "corpus": corpus.fingerprint, "steps": steps, "batch": options.batch}
-    notes |= {"box": options.box, "seed": options.seed, "told_apart": told_apart, "reconstructor": RECONSTRUCTOR}
+    notes = {"names": sorted({*corpus.names, *names}), "corpus": corpus.fingerprint, "reconstructor": RECONSTRUCTOR}
+    notes |= {"steps": steps, "batch": options.batch, "box": options.box, "seed": options.seed}
+    notes |= {"told_apart": told_apart}
     write_network(options.output, critic, (options.pixel_size, options.pixel_size), notes)
     print(f"wrote {options.output}")
 
