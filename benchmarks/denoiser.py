@@ -80,8 +80,9 @@ def main():
             began = time.perf_counter()
             found = denoiser.denoise(pairs.noisy[i], context)
             seconds.append(time.perf_counter() - began)
+            own, mask = denoiser.target_fsc(context), solvent_mask(pairs.noisy[i], context)
             for name, transfer in FILTERS.items():
-                rows[name] += compared(pairs, i, context, denoiser, found, transfer(context))
+                rows[name] += compared(pairs, i, context, found, own, transfer(context), mask)
     summaries = {name: with_bins(each) for name, each in rows.items()}
     summary = summaries["box"] | {"in_sphere": summaries["sphere"], "seconds_a_map_median": float(np.median(seconds))}
     for name, each in summaries.items():
@@ -104,15 +105,13 @@ def line(name, figure):
     )
 
 
-def compared(pairs, i, context, denoiser, found, transfer):
-    """Row of one map, if the filter lets anything through, as a list."""
-    own = denoiser.target_fsc(context).to(transfer)
+def compared(pairs, i, context, found, own, transfer, mask):
+    """Row of one map, if the filter lets anything through, as a list; `own` is the filter of what was found."""
+    if not bool(transfer.any()):
+        return []
     brought = torch.where(own > 0, transfer / own.clamp(min=1e-3), 0)
     wiener, target = (radial_filter(volume, transfer) for volume in (pairs.noisy[i], pairs.truth[i]))
-    masked = wiener * solvent_mask(pairs.noisy[i], context)
-    methods = {"wiener": wiener, "masked_wiener": masked, "denoiser": radial_filter(found, brought)}
-    if not bool(target.any()):
-        return []
+    methods = {"wiener": wiener, "masked_wiener": mask * wiener, "denoiser": radial_filter(found, brought)}
     row = {name: figures(volume, target, pairs.truth[i]) for name, volume in methods.items()}
     return [{"structure": pairs.names[i], "resolution": context.resolution, **row}]
 

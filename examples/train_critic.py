@@ -101,8 +101,8 @@ def main():
     print(f"{len(clean)} held-out maps: {told_apart:.1%} are noisier to the critic than their truth")
     corpus = train.truth.corpus
     notes = {"names": sorted({*corpus.names, *names}), "corpus": corpus.fingerprint, "reconstructor": RECONSTRUCTOR}
-    notes |= {"steps": steps, "batch": options.batch, "box": options.box, "seed": options.seed}
-    notes |= {"told_apart": told_apart}
+    notes |= {"steps": steps, "told_apart": told_apart}
+    notes |= {name: getattr(options, name) for name in ("batch", "box", "seed")}
     write_network(options.output, critic, (options.pixel_size, options.pixel_size), notes)
     print(f"wrote {options.output}")
 

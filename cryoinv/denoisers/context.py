@@ -72,7 +72,19 @@ class PriorContext:
         return self.with_curves(lambda curve: curve.to(device))
 
     def with_curves(self, change: Callable[[torch.Tensor], torch.Tensor], **others: Any) -> PriorContext:
-        """Return the same with every curve changed alike, and other fields as given."""
+        """Return the same with every curve changed alike.
+
+        Parameters
+        ----------
+        change : callable
+            From a curve, shape (n//2+1,), to what takes its place.
+        **others
+            Other fields, as they are to be.
+
+        Returns
+        -------
+        PriorContext
+        """
         curves = {name: getattr(self, name) for name in CURVES}
         changed: dict[str, Any] = {name: change(curve) for name, curve in curves.items() if curve is not None}
         return replace(self, **changed, **others)

@@ -11,7 +11,11 @@ from cryoinv.operators import low_pass
 from .base import Denoiser
 from .context import PriorContext
 
-__all__ = ["LowPass", "Wiener", "sphere_transfer", "wiener_transfer"]
+__all__ = ["HEARD", "LowPass", "Wiener", "sphere_transfer", "wiener_transfer"]
+
+
+HEARD = 0.02
+"""FSC inside the particle's sphere down to which networks are given a map, in training and afterwards."""
 
 
 class LowPass(Denoiser):
@@ -124,7 +128,7 @@ def wiener_transfer(fsc: torch.Tensor, cutoff: float = 0.05) -> torch.Tensor:
     return fsc * ((fsc < cutoff).cumsum(-1) == 0)
 
 
-def sphere_transfer(fsc: torch.Tensor, cutoff: float = 0.02) -> torch.Tensor:
+def sphere_transfer(fsc: torch.Tensor, cutoff: float = HEARD) -> torch.Tensor:
     """Factors of the Wiener filter that networks are given, of FSCs inside the particle's sphere.
 
     A small particle's FSC falls to nothing in a large box where, inside its sphere, half of the power is still signal:

@@ -18,7 +18,7 @@ from cryoinv.spaces import centred_irfft, centred_rfft, fourier_crop, fourier_pa
 
 from .base import Denoiser
 from .context import PriorContext
-from .filters import radial_filter, sphere_transfer
+from .filters import HEARD, radial_filter, sphere_transfer
 from .tiles import tiles
 
 __all__ = ["NetworkDenoiser"]
@@ -100,7 +100,7 @@ class NetworkDenoiser(Denoiser):
         self,
         network: torch.nn.Module | str | os.PathLike[str],
         pixel_sizes: tuple[float, float] | None = None,
-        cutoff: float = 0.02,
+        cutoff: float = HEARD,
         tile: int = 192,
         finest: float | None = None,
         precision: str = "full",
@@ -133,7 +133,7 @@ class NetworkDenoiser(Denoiser):
             self.made_with["calibration"] = hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], cutoff: float = 0.02, tile: int = 192) -> NetworkDenoiser:
+    def from_file(cls, path: str | os.PathLike[str], cutoff: float = HEARD, tile: int = 192) -> NetworkDenoiser:
         """Denoiser of a file of weights, as `networks.write_network` writes them.
 
         Parameters

@@ -76,7 +76,20 @@ def resolution_of(fsc: torch.Tensor, n: int, pixel_size: float, threshold: float
 
 
 def of_both(fsc: torch.Tensor) -> torch.Tensor:
-    """FSC of a map of all particles with as many others, 2F/(1 + F), from that of the halves, negative ones as zero.
+    r"""FSC of a map of all particles with as many others, :math:`2F/(1 + F)`, from that of the halves.
+
+    Parameters
+    ----------
+    fsc : torch.Tensor, shape (n//2+1,)
+        F; negative ones count as zero.
+
+    Returns
+    -------
+    torch.Tensor, shape (n//2+1,)
+
+    References
+    ----------
+    P. B. Rosenthal, R. Henderson, J. Mol. Biol. 333 (2003) 721-745.
 
     Examples
     --------

@@ -58,9 +58,26 @@ class Pairs:
         radius: float,
         used: torch.Tensor | None = None,
     ) -> Pairs:
-        """Both half-maps (2, n, n, n) of one data set with their truth (n, n, n), and the FSCs between them.
+        """Both half-maps of one data set with their truth, and the FSCs between them.
 
-        Beyond the frequencies `used`, (n//2+1,), where they are given, FSCs are zero.
+        Parameters
+        ----------
+        halves : torch.Tensor, shape (2, n, n, n)
+            Unregularised.
+        truth : torch.Tensor, shape (n, n, n)
+            Of both.
+        pixel_size : float
+            Å.
+        name : str
+            What it is a map of.
+        radius : float
+            Å, of the particle's sphere.
+        used : torch.Tensor, shape (n//2+1,), optional
+            Which shells hold data; beyond them FSCs are zero. All by default.
+
+        Returns
+        -------
+        Pairs
         """
         n = halves.shape[-1]
         sphere = soft_sphere(n, radius / pixel_size, device=halves.device).to(halves)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from cryoinv import __version__
+from cryoinv.denoisers.filters import HEARD
 from cryoinv.errors import InputError, InputWarning
 from cryoinv.files import atomic_path
 from cryoinv.io import read_weights
@@ -261,7 +262,7 @@ class Training:
             "finest": self.finest,
             "precision": self.precision,
             "reconstructor": RECONSTRUCTOR,
-            "target": "W times the truth (eq. 19), W the half-map FSC in the particle's sphere, smoothed, from 0.02 on",
+            "target": f"W times the truth (eq. 19), W the half-map FSC in the particle's sphere, smoothed, to {HEARD}",
             "version": __version__,
         }
         for maker in makers:
