@@ -14,7 +14,7 @@ from cryoinv.cli.demo import demo
 from cryoinv.cli.denoise import denoise
 from cryoinv.cli.evaluate import evaluate
 from cryoinv.cli.fsc import fsc
-from cryoinv.cli.ranks import silence_all_but_the_first
+from cryoinv.cli.ranks import let_the_first_speak, silence_all_but_the_first
 from cryoinv.cli.reconstruct import reconstruct
 from cryoinv.cli.refine import refine
 from cryoinv.cli.reporting import DEBUG_VARIABLE, ReportingGroup
@@ -69,4 +69,9 @@ def run() -> None:
     silence_all_but_the_first()
     # A batch system's SIGTERM must unwind too, or files under temporary names stay behind.
     signal.signal(signal.SIGTERM, _stop)
-    app(prog_name="cryoinv")
+    try:
+        app(prog_name="cryoinv")
+    except SystemExit as ending:
+        if ending.code:
+            let_the_first_speak()
+        raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,16 @@ from cryoinv.parallel import Launch, launched
 if TYPE_CHECKING:
     from cryoinv.parallel import Processes
 
-__all__ = ["alone", "among_all", "may_end_with_a_message", "only_alone", "silence_all_but_the_first"]
+__all__ = [
+    "alone",
+    "among_all",
+    "let_the_first_speak",
+    "may_end_with_a_message",
+    "only_alone",
+    "silence_all_but_the_first",
+]
 
+_PATIENCE = 30.0  # seconds that a process which may not speak gives the first to say the same
 _joined: list[Processes] = []  # those of the command that runs
 
 
@@ -29,6 +38,15 @@ def silence_all_but_the_first() -> None:
     """Let the first process alone write to stdout and stderr: all others would say the same."""
     if _place().rank != 0:
         sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process lives
+
+
+def let_the_first_speak() -> None:
+    """Keep a process that failed before it joined the others alive for a while, unless it is the first.
+
+    ``torchrun`` terminates all once one has ended: the first would be gone before it has said what is wrong.
+    """
+    if _place().rank != 0 and not _joined:
+        time.sleep(_PATIENCE)  # until SIGTERM: `torchrun` sends it when the first has ended
 
 
 def _place() -> Launch:

@@ -158,6 +158,22 @@ def test_what_is_wrong_is_said_once_and_all_end(case, copy, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+def test_a_first_process_that_starts_late_still_says_what_is_wrong(tmp_path):
+    script = tmp_path / "late.py"
+    script.write_text(
+        "import os, time\n"
+        "time.sleep(4 * (os.environ['RANK'] == '0'))\n"
+        "from cryoinv.cli.main import run\n"
+        "run()\n"
+    )
+    process = subprocess.Popen([*MANY, "2", script, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    began = time.monotonic()
+    code, _, errors = finished(process)
+    (told,) = errors_of(errors)
+    assert "2 processes, expected one" in told and code != 0 and time.monotonic() - began < 25
+
+
 def test_a_finished_run_is_left_alone_and_one_with_a_file_missing_is_completed(cryoinv, undisturbed, dataset):
     command = ["refine", dataset / "particles.star", "--reference", dataset / "reference.mrc", "--output", undisturbed]
     before = {p: p.stat().st_mtime_ns for p in undisturbed.rglob("*")}
