@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["oversampled_pass", "significant"]
 
-_MOST_IMAGES = 256  # whose children are weighed together
+_MOST_IMAGES = 512  # whose children are weighed together
 
 
 def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.ndarray) -> PosteriorSummary:
@@ -44,7 +44,8 @@ def oversampled_pass(step: Expectation, search: ExhaustiveSearch, indices: np.nd
             poses.translations.append(children[translations].reshape(-1, 2))
             rows = translations[:, None] * finer + np.arange(finer)
             poses.rows.append(torch.as_tensor(rows.reshape(-1), device=table.device))
-        for images in poses.runs(step.memory_bytes // 16):
+        # Slices are made anew for every run of images.
+        for images in poses.runs(step.memory_bytes // 2):
             summaries.add(_weigh(step, search, block[images], terms.take(images), poses.take(images)))
     return summaries.summary()
 
