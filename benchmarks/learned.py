@@ -142,6 +142,7 @@ def main():
     unit = {structure: snr_at_unit_amplitude(structure, options) for structure in options.structures}
     mean = sum(unit.values()) / len(unit)
     jobs = [(structure, level, level * unit[structure] / mean) for level in options.levels for structure in unit]
+    jobs.sort(key=lambda job: job[2])  # the faintest first: they take longest, and none is left alone at the end
     with ThreadPoolExecutor(options.at_once) as pool:
         rows = list(pool.map(lambda job: measured(*job, options), jobs))
     cases = {(Path(s).stem, level): row for (s, level, _), row in zip(jobs, rows, strict=True)}

@@ -147,10 +147,11 @@ def _parts(step: Expectation, poses: ChildPoses) -> Iterator[_Part]:
 def _score(terms: ImageTerms, poses: ChildPoses, part: _Part, scores: list[list[torch.Tensor]]) -> None:
     """Append to every image's scores those (8 m, T) at its m cells of a part."""
     real = as_real(part.slices)
-    power = real.square().unflatten(1, (-1, 2)).sum(2)
     is_common = len(terms.weight) == 1
     if is_common:
-        power = power @ terms.weight[0]
+        power = real.square() @ terms.weight[0].repeat_interleave(2)
+    else:
+        power = real.square().unflatten(1, (-1, 2)).sum(2)
     cells = real.view(-1, CHILDREN * real.shape[1])
 
     def score(members: Sequence[_Member]) -> None:
