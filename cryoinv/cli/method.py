@@ -26,7 +26,7 @@ M_STEP_NAMES = "closed-form, red, fixed-point, admm, proximal-gradient, ista, fi
 SOLVER_NAMES = "em, sgd, adam, kgrad"
 DEFAULT_METHODS = "gaussian, masked-gaussian, red, cw-red"  # of `compare`
 DENOISER_NAMES = "lowpass, wiener, tv, wavelet, nlm, solvent, compose, rotations, bands, patches, network"
-NETWORK_NAMES = "cryoinv-small"
+NETWORK_NAMES = "cryoinv-small, cryoinv-coarse"
 PriorSpec = Annotated[
     str,
     typer.Option(

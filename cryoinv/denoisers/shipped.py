@@ -13,8 +13,11 @@ from .network import NetworkDenoiser
 __all__ = ["SHIPPED", "load_denoiser"]
 
 _DATA = Path(__file__).resolve().parent.parent / "data"
-SHIPPED: dict[str, str] = {"cryoinv-small": "denoiser_small.safetensors"}
-"""Files by name; `load_denoiser` reads them, and ``--denoiser NAME``."""
+SHIPPED: dict[str, str] = {
+    "cryoinv-small": "denoiser_small.safetensors",
+    "cryoinv-coarse": "denoiser_coarse.safetensors",
+}
+"""Files by name; `load_denoiser` reads them, and ``--denoiser NAME``; the coarse one knows nothing finer than 8 Å."""
 
 _DEFAULT = "cryoinv-small"
 
@@ -41,8 +44,8 @@ def load_denoiser(name: str | os.PathLike[str] = _DEFAULT) -> NetworkDenoiser:
     >>> load_denoiser("cryoinv-smal")
     Traceback (most recent call last):
     ...
-    cryoinv.errors.InputError: unknown denoiser 'cryoinv-smal', expected a file or one of: cryoinv-small; did you mean
-    'cryoinv-small'?
+    cryoinv.errors.InputError: unknown denoiser 'cryoinv-smal', expected a file or one of: cryoinv-coarse,
+    cryoinv-small; did you mean 'cryoinv-small'?
     """
     name = os.fspath(name)
     if name in SHIPPED:
