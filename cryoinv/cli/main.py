@@ -72,6 +72,6 @@ def run() -> None:
     try:
         app(prog_name="cryoinv")
     except SystemExit as ending:
-        if ending.code:
+        if ending.code in (1, 2):  # an error or wrong usage: SIGTERM and Ctrl-C are not to be waited for
             let_the_first_speak()
         raise

@@ -28,7 +28,7 @@ __all__ = ["CHILDREN", "ChildPoses", "weigh_children"]
 
 CHILDREN = 8  # of an orientation
 _PART_BYTES = 1 << 26  # of slices and sums: every image goes through all parts, so that few are better
-_CACHED_BYTES = 1 << 20  # of one image's slices at a time: from a core's own cache products are up to twice as fast
+_CACHED_BYTES = 1 << 20  # of one image's slices at a time, so that products find them in a core's own cache
 
 
 @dataclass
@@ -162,8 +162,8 @@ def _score(terms: ImageTerms, poses: ChildPoses, part: _Part, scores: list[list[
             for some, own in cached.runs(places):
                 torch.index_select(cells, 0, places[some], out=own)
                 torch.mm(_by_child(own), shifted, out=found[_children_at(some)])
-            half = _children_of(power, places)
-            found -= 0.5 * (half if is_common else half @ terms.weight[image])[:, None]
+            squared = _children_of(power, places)
+            found -= 0.5 * (squared if is_common else squared @ terms.weight[image])[:, None]
             scores[image].append(found.add_(poses.log_prior))
 
     shared_out(score, part.members, real.device)

@@ -174,6 +174,29 @@ def test_a_first_process_that_starts_late_still_says_what_is_wrong(tmp_path):
     assert "2 processes, expected one" in told and code != 0 and time.monotonic() - began < 25
 
 
+@pytest.mark.parametrize(
+    ("rank", "code", "waits"), [(1, 1, True), (1, 2, True), (1, 143, False), (1, 130, False), (0, 1, False)]
+)
+def test_only_errors_of_those_that_may_not_speak_wait_for_the_first(rank, code, waits, monkeypatch):
+    """A process that is told to end must not stay, or torchrun waits as long before it kills."""
+    from cryoinv.cli import main, ranks
+
+    def ended(**_):
+        raise SystemExit(code)
+
+    slept = []
+    monkeypatch.setattr(main, "app", ended)
+    monkeypatch.setattr(main, "silence_all_but_the_first", lambda: None)
+    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(ranks.time, "sleep", slept.append)
+    place = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "MASTER_ADDR": "localhost", "MASTER_PORT": 29500}
+    for name, value in place.items():
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(SystemExit) as found:
+        main.run()
+    assert found.value.code == code and bool(slept) == waits
+
+
 def test_a_finished_run_is_left_alone_and_one_with_a_file_missing_is_completed(cryoinv, undisturbed, dataset):
     command = ["refine", dataset / "particles.star", "--reference", dataset / "reference.mrc", "--output", undisturbed]
     before = {p: p.stat().st_mtime_ns for p in undisturbed.rglob("*")}

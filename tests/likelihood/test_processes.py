@@ -58,7 +58,7 @@ def test_shares_add_up_even_where_one_is_empty(images, scheme):
     for name in ("data", "weight"):
         assert getattr(found, name).dtype == getattr(whole, name).dtype
         torch.testing.assert_close(getattr(found, name), getattr(whole, name), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(found.residuals.mean(), whole.residuals.mean(), rtol=5e-5, atol=1e-6)
+    torch.testing.assert_close(found.residuals.mean(), whole.residuals.mean(), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(found.particles.indices, np.arange(COUNT))
     for name, values in whole.particles.to_arrays().items():
         np.testing.assert_allclose(found.particles.to_arrays()[name], values, rtol=1e-3, atol=1e-3)
