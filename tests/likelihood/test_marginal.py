@@ -14,6 +14,7 @@ from cryoinv.likelihood import (
     MarginalLikelihood,
     Oversampling,
     PoseMoments,
+    children,
 )
 from cryoinv.likelihood.scores import shift_table
 from cryoinv.operators.interpolation import NufftInterpolation, TrilinearInterpolation
@@ -232,7 +233,9 @@ def test_negligible_orientations_change_next_to_nothing(problem):
 @pytest.mark.parametrize("memory", [1 << 29, 1_000_000, 50_000], ids=["together", "in-parts", "one-by-one"])
 @pytest.mark.parametrize("ctf", [True, False])
 @pytest.mark.parametrize("masked", [False, True])
-def test_oversampling_all_poses_equals_the_fine_grid(problem, memory, ctf, masked, threads):
+@pytest.mark.parametrize("cached", [1 << 20, 1 << 14])
+def test_oversampling_all_poses_equals_the_fine_grid(problem, memory, ctf, masked, cached, threads, monkeypatch):
+    monkeypatch.setattr(children, "_CACHED_BYTES", cached)  # all cells of an image at once, or a few
     n, volume, images, _, _, noise = problem
     if not ctf:
         images.ctf = lambda indices, count: None
