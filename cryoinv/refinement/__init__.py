@@ -3,6 +3,7 @@
 from .auto_refine import Refinement, refine
 from .reconstruction import Reconstruction, reconstruct
 from .result import RefinementObserver, RefinementResult
+from .retention import measured_retention, probe_noise
 from .settings import RefinementSettings
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "RefinementObserver",
     "RefinementResult",
     "RefinementSettings",
+    "measured_retention",
+    "probe_noise",
     "reconstruct",
     "refine",
 ]

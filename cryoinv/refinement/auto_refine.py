@@ -44,6 +44,7 @@ from .records import iteration_record, run_warnings
 from .reference import fit_grey_scale, scale_particles
 from .reference_checks import checked_diameter, checked_reference
 from .result import RefinementObserver, RefinementResult
+from .retention import probe_particles
 from .schedule import Schedule, pose_changes
 from .settings import RefinementSettings
 from .shares import share_of
@@ -192,7 +193,14 @@ class Refinement:
         s = self.settings
         self.interpolation = interpolation_scheme(self.n, s.interpolation, s.padding, s.gridding)
         self.passes = Passes(
-            self.images, self.share, self.interpolation, self.symmetry, self.mask, s, self.processes
+            self.images,
+            self.share,
+            self.interpolation,
+            self.symmetry,
+            self.mask,
+            s,
+            self.processes,
+            probe_particles(self.halves, seed=s.seed),
         )
         self.updates = MapUpdates(
             self.estimator,
@@ -268,10 +276,13 @@ class Refinement:
         resolution = maps.resolution(self.pixel_size)
         if self.processes.first:
             self.observer.half_maps(iteration, maps)
-        (first, second), contexts = self.updates.of_halves(halves, maps, state.references, solutions, iteration)
+        retention = self._retention(state)
+        (first, second), contexts = self.updates.of_halves(
+            halves, maps, state.references, solutions, iteration, retention
+        )
         schedule = replace(state.schedule)
         changes = pose_changes(state.moments.poses, moments.poses, self.symmetry)
-        record = iteration_record(state, maps, summary, self._search(state), changes, self.pixel_size)
+        record = iteration_record(state, maps, summary, self._search(state), changes, self.pixel_size, retention)
         schedule.advance(self.settings, resolution.shell, changes, float(np.median(moments.degrees)))
         after = RefinementState(
             (first * self.mask, second * self.mask),
@@ -295,7 +306,7 @@ class Refinement:
         assert moments is not None
         maps = HalfMaps.of(halves, self.mask, processes=self.processes)
         resolution = maps.resolution(self.pixel_size)
-        volume = self.updates.of_all(halves, maps, state.references, state.iteration + 1)
+        volume = self.updates.of_all(halves, maps, state.references, state.iteration + 1, state.retention)
         return RefinementResult(
             volume * self.mask,
             maps.volumes,
@@ -343,6 +354,16 @@ class Refinement:
         else:
             halves = self.passes.expectation(state, search, window, advance)
         return halves, solutions, PosteriorSummary.concatenate([half.particles for half in halves])
+
+    def _retention(self, state: RefinementState) -> torch.Tensor | None:
+        """Part of the references that comes back as data, where a guard asks for it.
+
+        It is measured once, before the first iteration that oversamples poses: denoised features grow in that stage.
+        """
+        asked = self.estimator.prior.guarded or self.output.prior.guarded
+        if state.retention is not None or not asked or state.schedule.stage != 1:
+            return state.retention
+        return self.passes.retention(state, self._search(state))
 
     def _counter(self, name: str) -> Callable[[int], None] | None:
         own = sum(map(len, self.share))

@@ -27,6 +27,7 @@ from cryoinv.priors import BoundPrior, Prior, PriorContext
 from cryoinv.solvers import OuterSolver, batches_of
 
 from .estimate import MapEstimator, told_where
+from .retention import measured_retention, probe_noise
 from .settings import RefinementSettings
 from .state import RefinementState
 
@@ -57,6 +58,8 @@ class Passes:
         Memory and seed.
     processes : Processes
         All that share the particles.
+    asked : tuple of numpy.ndarray
+        Particles of each half that retention is measured by, whoever holds them.
     """
 
     images: FourierImages
@@ -66,6 +69,7 @@ class Passes:
     mask: torch.Tensor
     settings: RefinementSettings
     processes: Processes
+    asked: tuple[np.ndarray, np.ndarray]
 
     def expectation(self, state: RefinementState, search: Search, window: float, advance: Advance) -> Halves:
         """E-step of each half at its reference."""
@@ -112,6 +116,15 @@ class Passes:
             found.append(statistics)
             solutions.append(x)
         return (found[0], found[1]), None if any(x is None for x in solutions) else solutions
+
+    def retention(self, state: RefinementState, search: Search) -> torch.Tensor:
+        """Part of the references that E-steps give back as data, see `measured_retention`."""
+        likelihood = self._likelihood(state, search, state.window, None)
+        rng = np.random.default_rng((self.settings.seed, state.iteration))
+        sigma2 = state.noise.sigma2.double().mean(0)
+        noise = [probe_noise(each, self.mask, sigma2, state.window, rng) for each in state.references]
+        own = [np.intersect1d(*each) for each in zip(self.asked, self.share, strict=True)]
+        return measured_retention(likelihood, state.references, own, noise, state.window, self.processes)
 
     def _expectation_of_all(
         self, likelihood: MarginalLikelihood, volume: torch.Tensor, particles: np.ndarray

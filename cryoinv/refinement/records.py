@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import numpy as np
+import torch
 
 from cryoinv.likelihood import ExhaustiveSearch, LocalSearch, PosteriorSummary
 
@@ -24,6 +25,7 @@ def iteration_record(
     search: ExhaustiveSearch | LocalSearch,
     changes: np.ndarray,
     pixel_size: float,
+    retention: torch.Tensor | None = None,
 ) -> dict[str, Any]:
     """Row of ``iterations.jsonl``.
 
@@ -41,6 +43,8 @@ def iteration_record(
         By how many degrees each particle turned.
     pixel_size : float
         Å per pixel.
+    retention : torch.Tensor, shape (n//2+1,), optional
+        Part of the references that is in the maps.
 
     Returns
     -------
@@ -49,14 +53,16 @@ def iteration_record(
     moments = summary.moments
     assert moments is not None
     moved = np.linalg.norm(moments.poses.shifts - state.moments.poses.shifts, axis=1)
-    masked = maps.resolution(pixel_size, masked=True)
+    resolution, masked = maps.resolution(pixel_size), maps.resolution(pixel_size, masked=True)
+    kept = None if retention is None else round(float(retention[int(resolution.shell)]), 3)
     return {
         "iteration": state.iteration + 1,
         "stage": state.schedule.stage,
         "search_degrees": search.spacing_degrees,
         "window_shells": round(float(state.window), 2),
-        "resolution_half_0143_angstrom": round(maps.resolution(pixel_size).angstrom, 4),
+        "resolution_half_0143_angstrom": round(resolution.angstrom, 4),
         "resolution_half_0143_masked_angstrom": round(masked.angstrom, 4),
+        "retention_at_resolution": kept,
         "orientation_change_mean_degrees": round(float(changes.mean()), 4),
         "shift_change_mean_angstrom": round(float(moved.mean()), 4),
         "orientation_spread_median_degrees": round(float(np.median(moments.degrees)), 4),
@@ -92,6 +98,12 @@ def run_warnings(
         found.append(
             f"the pose grid ({search.spacing_degrees:.3g}°) is coarser than the posterior: its best pose holds "
             f"{mass:.0%} of the mass on average, so confidences are overstated"
+        )
+    if state.retention is not None and float(state.retention[1:].max()) >= 1.05:
+        found.append(
+            f"when the fine search began, up to {float(state.retention[1:].max()):.0%} of what images were aligned to "
+            "came back as data: they may say too little to find their poses by, and half-maps of lost poses agree "
+            "better than they should"
         )
     if not isinstance(search, LocalSearch):
         found.append("all iterations searched all orientations: poses are no finer than the global grid")

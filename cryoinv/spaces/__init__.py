@@ -12,6 +12,7 @@ from .spectrum import (
     hermitian_weights,
     radial_expand,
     radial_mean,
+    shell_counts,
     shell_indices,
     symmetrise,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "radial_mean",
     "resolve_device",
     "rotate_by_cube",
+    "shell_counts",
     "shell_indices",
     "symmetrise",
 ]

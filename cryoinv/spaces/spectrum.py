@@ -235,12 +235,35 @@ def radial_mean(values: Tensor, n: int, ndim: int = 3) -> Tensor:
     bins = shell_indices(n, ndim, values.device).reshape(-1).clamp(max=n // 2 + 1)  # the corners all in one
     terms = (values.to(wide) * hermitian_weights(n, device=values.device)).flatten(-ndim)
     sums = torch.zeros((*terms.shape[:-1], n // 2 + 2), dtype=wide, device=values.device)
-    return (sums.index_add(-1, bins, terms)[..., :-1] / _counts(n, ndim, str(values.device))).to(values.dtype)
+    return (sums.index_add(-1, bins, terms)[..., :-1] / shell_counts(n, ndim, values.device)).to(values.dtype)
+
+
+def shell_counts(n: int, ndim: int = 3, device: Device = "cpu") -> Tensor:
+    """Coefficients of every shell in the full spectrum, the sum of the Hermitian weights there.
+
+    Parameters
+    ----------
+    n : int
+        Box size.
+    ndim : int
+        Number of axes.
+    device : torch.device or str
+        Where the result lives.
+
+    Returns
+    -------
+    Tensor, shape (n//2 + 1,), float64
+
+    Examples
+    --------
+    >>> shell_counts(4, ndim=2).tolist()
+    [1.0, 8.0, 6.0]
+    """
+    return _shell_counts(n, ndim, str(device))
 
 
 @functools.lru_cache(maxsize=8)
-def _counts(n: int, ndim: int, device: str) -> Tensor:
-    """Sum of the weights of every shell."""
+def _shell_counts(n: int, ndim: int, device: str) -> Tensor:
     shells = shell_indices(n, ndim, device).reshape(-1)
     weights = hermitian_weights(n, device=device).expand((n,) * (ndim - 1) + (-1,)).reshape(-1)
     return torch.bincount(shells, weights, minlength=n // 2 + 1)[: n // 2 + 1]
