@@ -11,7 +11,7 @@ import torch
 
 __all__ = ["CURVES", "PriorContext"]
 
-CURVES = ("fsc", "tau2", "trust", "fsc_masked", "retention")
+CURVES = ("fsc", "tau2", "trust", "fsc_masked")
 """Fields that are curves by shell."""
 
 
@@ -42,8 +42,6 @@ class PriorContext:
         What the inflation guard leaves of the confidence in a denoiser, from 0 to 1 a shell; None where it is off.
     fsc_masked : torch.Tensor, shape (n//2+1,), optional
         Half-map FSC of the unregularised maps inside the particle's sphere; None where nobody measured it.
-    retention : torch.Tensor, shape (n//2+1,), optional
-        Part of what images were aligned to that came back in the maps, 0 to about 1; None where it was not measured.
     """
 
     n: int
@@ -55,7 +53,6 @@ class PriorContext:
     iteration: int = 1
     trust: torch.Tensor | None = None
     fsc_masked: torch.Tensor | None = None
-    retention: torch.Tensor | None = None
 
     @property
     def fsc_inside(self) -> torch.Tensor:

@@ -18,7 +18,6 @@ from .masked import MaskedGaussianPrior, MaskedQuadratic
 from .plug_and_play import BoundPlugAndPlay, PlugAndPlay
 from .red import RED, BoundRED
 from .registry import PRIORS, prior_from
-from .retention_guard import trust_left
 from .score_matching import ScoreMatchingPrior
 from .spectral_denoiser import SpectralDenoiser
 from .total_variation import TotalVariationPrior
@@ -61,5 +60,4 @@ __all__ = [
     "prior_from",
     "script_confidence",
     "trust_factor",
-    "trust_left",
 ]

@@ -269,6 +269,7 @@ class Refinement:
     def iterate(self, state: RefinementState) -> RefinementState:
         """One iteration: E-steps of both halves, FSC and signal power of the unregularised maps, the next maps."""
         iteration = state.iteration + 1
+        retention = self._retention(state)
         halves, solutions, summary = self._pass(state, state.window, f"iteration {iteration}")
         moments = summary.moments
         assert moments is not None
@@ -276,10 +277,7 @@ class Refinement:
         resolution = maps.resolution(self.pixel_size)
         if self.processes.first:
             self.observer.half_maps(iteration, maps)
-        retention = self._retention(state)
-        (first, second), contexts = self.updates.of_halves(
-            halves, maps, state.references, solutions, iteration, retention
-        )
+        (first, second), contexts = self.updates.of_halves(halves, maps, state.references, solutions, iteration)
         schedule = replace(state.schedule)
         changes = pose_changes(state.moments.poses, moments.poses, self.symmetry)
         record = iteration_record(state, maps, summary, self._search(state), changes, self.pixel_size, retention)
@@ -306,7 +304,7 @@ class Refinement:
         assert moments is not None
         maps = HalfMaps.of(halves, self.mask, processes=self.processes)
         resolution = maps.resolution(self.pixel_size)
-        volume = self.updates.of_all(halves, maps, state.references, state.iteration + 1, state.retention)
+        volume = self.updates.of_all(halves, maps, state.references, state.iteration + 1)
         return RefinementResult(
             volume * self.mask,
             maps.volumes,
@@ -356,14 +354,16 @@ class Refinement:
         return halves, solutions, PosteriorSummary.concatenate([half.particles for half in halves])
 
     def _retention(self, state: RefinementState) -> torch.Tensor | None:
-        """Part of the references that comes back as data, where a guard asks for it.
+        """Part of the references that comes back as data, when poses are first oversampled, if the prior is guarded.
 
-        It is measured once, before the first iteration that oversamples poses: denoised features grow in that stage.
+        Denoised features grow from there on; later it would tell of what they have grown into.
         """
-        asked = self.estimator.prior.guarded or self.output.prior.guarded
-        if state.retention is not None or not asked or state.schedule.stage != 1:
-            return state.retention
-        return self.passes.retention(state, self._search(state))
+        begins = state.schedule.stage == 1 and state.schedule.iterations_in_stage == 0
+        if not (begins and (self.estimator.prior.guarded or self.output.prior.guarded)):
+            return None
+        total, own = (2 * sum(map(len, each)) for each in (self.passes.asked, self.passes.own_asked()))
+        advance = particle_counter(self.observer, "response to references", total, own, self.processes.first)
+        return self.passes.retention(state, self._search(state), advance)
 
     def _counter(self, name: str) -> Callable[[int], None] | None:
         own = sum(map(len, self.share))

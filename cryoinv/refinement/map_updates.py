@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 
 from cryoinv.likelihood import SufficientStatistics
 from cryoinv.parallel import Processes
-from cryoinv.priors import PriorContext, trust_left
+from cryoinv.priors import PriorContext
 
 from .estimate import MapEstimator, check_grey_scale, told_where, trust_of
 from .gold_standard import HalfMaps, join_low_resolution, of_both, tau2_from_fsc
@@ -58,7 +58,6 @@ class MapUpdates:
         previous: Pair,
         solutions: Sequence[torch.Tensor] | None,
         iteration: int,
-        retention: torch.Tensor | None = None,
     ) -> tuple[Pair, Contexts]:
         """Next map of each half, and what their priors were told.
 
@@ -74,14 +73,10 @@ class MapUpdates:
             Where a mini-batch solver ended, in place of an M-step.
         iteration : int
             From 1.
-        retention : torch.Tensor, shape (n//2+1,), optional
-            Part of the references that is in the unregularised maps.
         """
         joined, solutions = join_low_resolution(halves, self.join_below, solutions)
-        trust = self._trust(self.estimator, halves, maps, f"iteration {iteration}", retention)
-        first, second = (
-            replace(self._context(half, maps, iteration), trust=trust, retention=retention) for half in joined
-        )
+        trust = self._trust(self.estimator, halves, maps, f"iteration {iteration}")
+        first, second = (self._context(half, maps, iteration, trust=trust) for half in joined)
         contexts = (first, second)
 
         def task(half: int) -> torch.Tensor:
@@ -96,20 +91,11 @@ class MapUpdates:
         one, other = self.processes.share([partial(task, half) for half in range(2)], self.mask.device)
         return (one, other), contexts
 
-    def of_all(
-        self,
-        halves: Halves,
-        maps: HalfMaps,
-        previous: Pair,
-        iteration: int,
-        retention: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+    def of_all(self, halves: Halves, maps: HalfMaps, previous: Pair, iteration: int) -> torch.Tensor:
         """Map (n, n, n) of all particles under the prior of the output; parameters as in `of_halves`."""
         joined = halves[0] + halves[1]
-        trust = self._trust(self.output, halves, maps, "final iteration", retention)
-        context = replace(
-            self._context(joined, maps, iteration, of_both), trust=trust, retention=retention
-        )
+        trust = self._trust(self.output, halves, maps, "final iteration")
+        context = self._context(joined, maps, iteration, of_both, trust)
 
         def task() -> torch.Tensor:
             with told_where("final iteration, both halves"):
@@ -125,27 +111,18 @@ class MapUpdates:
         maps: HalfMaps,
         iteration: int,
         curve: Callable[[torch.Tensor], torch.Tensor] = lambda fsc: fsc,
+        trust: torch.Tensor | None = None,
     ) -> PriorContext:
         """What priors are told; `curve` makes the statistics' FSC of that of the halves."""
         fsc, inside = curve(maps.fsc), curve(maps.fsc_masked)
         tau2 = tau2_from_fsc(fsc, statistics, self.filled)
         resolution, radius = maps.resolution(self.pixel_size).angstrom, self.diameter / 2
         return PriorContext(
-            len(self.mask), self.pixel_size, fsc, tau2, resolution, radius, iteration, fsc_masked=inside
+            len(self.mask), self.pixel_size, fsc, tau2, resolution, radius, iteration, trust, inside
         )
 
-    def _trust(
-        self,
-        estimator: MapEstimator,
-        halves: Halves,
-        maps: HalfMaps,
-        place: str,
-        retention: torch.Tensor | None,
-    ) -> torch.Tensor | None:
-        """What the guards of a prior leave, from halves that are not joined in any shell."""
+    def _trust(self, estimator: MapEstimator, halves: Halves, maps: HalfMaps, place: str) -> torch.Tensor | None:
+        """What the inflation guard of a prior leaves, from halves that are not joined in any shell."""
         contexts = [self._context(half, maps, 0) for half in halves]
         with told_where(f"{place}, inflation guard"), estimator.named(estimator.m_step):
-            trust = trust_of(estimator.prior, halves, contexts, self.mask, self.processes)
-        if trust is None or retention is None:
-            return trust
-        return trust * trust_left(retention).to(trust)
+            return trust_of(estimator.prior, halves, contexts, self.mask, self.processes)

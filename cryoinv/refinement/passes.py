@@ -117,14 +117,19 @@ class Passes:
             solutions.append(x)
         return (found[0], found[1]), None if any(x is None for x in solutions) else solutions
 
-    def retention(self, state: RefinementState, search: Search) -> torch.Tensor:
+    def own_asked(self) -> list[np.ndarray]:
+        """Those of the particles asked that this process has, by half."""
+        return [np.intersect1d(*each) for each in zip(self.asked, self.share, strict=True)]
+
+    def retention(self, state: RefinementState, search: Search, advance: Advance = None) -> torch.Tensor:
         """Part of the references that E-steps give back as data, see `measured_retention`."""
-        likelihood = self._likelihood(state, search, state.window, None)
+        likelihood = self._likelihood(state, search, state.window, advance)
         rng = np.random.default_rng((self.settings.seed, state.iteration))
         sigma2 = state.noise.sigma2.double().mean(0)
         noise = [probe_noise(each, self.mask, sigma2, state.window, rng) for each in state.references]
-        own = [np.intersect1d(*each) for each in zip(self.asked, self.share, strict=True)]
-        return measured_retention(likelihood, state.references, own, noise, state.window, self.processes)
+        return measured_retention(
+            likelihood, state.references, self.own_asked(), noise, state.window, self.processes
+        )
 
     def _expectation_of_all(
         self, likelihood: MarginalLikelihood, volume: torch.Tensor, particles: np.ndarray

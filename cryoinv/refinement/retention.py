@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from cryoinv.likelihood import MarginalLikelihood, own_statistics, statistics_of_all
+from cryoinv.likelihood import MarginalLikelihood, SufficientStatistics, own_statistics, statistics_of_all
 from cryoinv.parallel import Processes
 from cryoinv.spaces import centred_irfft, centred_rfft, radial_expand, radial_mean, shell_counts
 
 __all__ = ["measured_retention", "probe_noise", "probe_particles", "response"]
 
-_WINDOW = 5  # shells to average over
+_WINDOW = 9  # shells to average over
 _POWER = 0.003  # of the reference's, as images see it: responses to a tenth are a fifth too small
 
 
@@ -47,10 +47,10 @@ def probe_noise(
     rng: np.random.Generator,
     power: float = _POWER,
 ) -> torch.Tensor:
-    r"""Gaussian noise that images see as little of in every shell, :math:`P_k \propto k\,\sigma_k^2`.
+    r"""Gaussian noise as strong as the error of a map from projections, :math:`P_k \propto k\,\sigma_k^2`.
 
-    The precision of a map from projections falls as :math:`1/(k\,\sigma_k^2)`: such noise is white in its metric, in
-    which the response of an E-step is symmetric, and tells most of it at least chance.
+    K falls as :math:`1/(k\,\sigma_k^2)` but for the CTF, which is left out. Such noise is white in the metric of K, in
+    which the response of an E-step is symmetric, so that chance has least to do with what it tells.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def probe_noise(
     shells = torch.arange(n // 2 + 1, dtype=torch.float64, device=reference.device)
     wanted = shells * sigma2.to(shells) * (shells <= window + 0.5)
     visible = shells / sigma2.to(shells) * (shells <= window + 0.5)  # an image has k times as many coefficients there
-    wanted *= power * (visible * signal).sum() / (visible * wanted).sum()
+    wanted *= power * (visible * signal).sum() / (visible * wanted).sum().clamp(min=torch.finfo(shells.dtype).tiny)
     scale = (wanted / drawn.clamp(min=torch.finfo(torch.float64).tiny)).sqrt().to(reference)
     return centred_irfft(spectra[1] * radial_expand(scale, n, outside=0.0), n)
 
@@ -96,12 +96,13 @@ def measured_retention(
     The E-step is a map of the reference, :math:`r \mapsto \tilde x(r) = B(r)/K(r)`. Noise t that is added to r and
     subtracted from it tells the diagonal of its derivative, averaged over shells, as Hutchinson's estimator does:
 
-    .. math:: c_k = \frac{\langle \Delta B - r\,\Delta K, t \rangle_k}{\langle K t, t \rangle_k},\qquad
+    .. math:: c_k = \frac{\langle \Delta B - \tilde x\,\Delta K, t \rangle_k}{\langle K t, t \rangle_k},\qquad
               \Delta B = \tfrac12 (B(r+t) - B(r-t)),
 
-    summed over both halves. The same images are asked twice, so that their noise cancels. This c is the fraction of
-    missing information, at which EM converges: 0 where every pose is known, and near 1 where images say so little that
-    their average, each being put where it fits the reference best, is the reference again.
+    summed over both halves. The same images are asked twice, so that their noise cancels. At a fixed point this c is
+    the fraction of missing information, at which EM converges: 0 where every pose is known, near 1 where images say so
+    little that their average, each being put where it fits the reference, is the reference again. It is that of the
+    search as it is: one that keeps only the poses that fit best, as oversampling does, gives back more.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ def measured_retention(
     Returns
     -------
     torch.Tensor, shape (n//2+1,), float64
-        c, averaged over five shells.
+        c, averaged over nine shells.
 
     References
     ----------
@@ -130,7 +131,7 @@ def measured_retention(
 
     Examples
     --------
-    Images of noise alone give back what they are aligned to:
+    Images of noise alone give back what they are aligned to, if it is faint:
 
     >>> from cryoinv.geometry import SO3Grid
     >>> from cryoinv.io import ParticleStack
@@ -147,53 +148,48 @@ def measured_retention(
     True
     """
     processes = Processes() if processes is None else processes
-    shells = len(references[0]) // 2 + 1
-    given, back = torch.zeros(2, shells, dtype=torch.float64, device=references[0].device)
-    for half in zip(references, noise, particles, strict=True):
-        of_half = response(likelihood, *half, processes)
+    n = len(references[0])
+    # All work first, then the exchange: no process waits for another twice.
+    own = [
+        [own_statistics(likelihood, reference + sign * t, asked) for sign in (1, -1)]
+        for reference, t, asked in zip(references, noise, particles, strict=True)
+    ]
+    given, back = torch.zeros(2, n // 2 + 1, dtype=torch.float64, device=references[0].device)
+    for t in noise:
+        plus, minus = (statistics_of_all(each, processes) for each in own.pop(0))
+        of_half = response(plus, minus, t)
         given, back = given + of_half[0], back + of_half[1]
-    counts = shell_counts(len(references[0]), device=given.device) * (given > 0)
-    found = _over_shells(torch.where(given > 0, back / given.clamp(min=1e-300), 0.0) * counts, window)
-    retained = found / _over_shells(counts, window).clamp(min=1.0)
-    last = int(min(window, shells - 1))
+    # The search holds one of each set of symmetry mates, so that what each of their copies of t gets is alone in it.
+    found = likelihood.symmetry.order * back / given.clamp(min=torch.finfo(given.dtype).tiny)
+    counts = shell_counts(n, device=given.device) * (given > 0)
+    retained = _over_shells(found * counts, window) / _over_shells(counts, window).clamp(min=1.0)
+    last = int(min(window, n // 2))
     retained[last + 1 :] = retained[last]
     return retained
 
 
 def response(
-    likelihood: MarginalLikelihood,
-    reference: torch.Tensor,
-    t: torch.Tensor,
-    asked: np.ndarray,
-    processes: Processes | None = None,
+    plus: SufficientStatistics, minus: SufficientStatistics, t: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    r"""What was given, :math:`\langle Kt,t\rangle`, and what comes back, :math:`\langle\Delta B-r\,\Delta K,t\rangle`.
+    r"""What was given and comes back, :math:`\langle Kt,t\rangle`, :math:`\langle\Delta B-\tilde x\,\Delta K,t\rangle`.
 
     Parameters
     ----------
-    likelihood : MarginalLikelihood
-        Of all particles.
-    reference, t : torch.Tensor, shape (n, n, n)
-        r and the noise that is added to it and taken from it.
-    asked : numpy.ndarray
-        Particles of this process.
-    processes : Processes, optional
-        Those that share the particles.
+    plus, minus : SufficientStatistics
+        Of the same particles, aligned to r + t and to r - t.
+    t : torch.Tensor, shape (n, n, n)
+        The noise.
 
     Returns
     -------
     tuple of torch.Tensor, shape (n//2+1,), float64
         Means over the shells.
     """
-    processes = Processes() if processes is None else processes
-    own = [own_statistics(likelihood, reference + sign * t, asked) for sign in (1, -1)]
-    plus, minus = (statistics_of_all(each, processes) for each in own)
-    r, noise = plus.from_volume(reference), plus.from_volume(t)
-    above, below = plus.curvature(), minus.curvature()
-    came = (plus.data - minus.data) / 2 - r * (above - below) / 2
-    sent = (above + below) / 2 * noise.abs() ** 2
-    given, back = (plus.shell_mean(each).double() for each in (sent, (came * noise.conj()).real))
-    return given, back
+    noise, weight = plus.from_volume(t), (plus.curvature() + minus.curvature()) / 2
+    x = (plus.unregularised() + minus.unregularised()) / 2
+    came = (plus.data - minus.data) / 2 - x * (plus.curvature() - minus.curvature()) / 2
+    given, back = weight * noise.abs() ** 2, (came * noise.conj()).real
+    return plus.shell_mean(given).double(), plus.shell_mean(back).double()
 
 
 def _over_shells(values: torch.Tensor, window: float) -> torch.Tensor:

@@ -66,11 +66,6 @@ class RefinementState:
     seconds: float = 0.0
     contexts: tuple[PriorContext, PriorContext] | None = None
 
-    @property
-    def retention(self) -> torch.Tensor | None:
-        """Part of the references that came back in the maps of the last iteration, where it was measured."""
-        return self.contexts[0].retention if self.contexts else None
-
     def done(self, settings: RefinementSettings) -> bool:
         """Whether only the final pass is left."""
         return self.schedule.converged or self.iteration >= settings.max_iterations
