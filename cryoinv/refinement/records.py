@@ -104,7 +104,7 @@ def run_warnings(
     if retention >= _LOST:
         found.append(
             f"when poses were first oversampled, {retention:.0%} of a change of the reference came back as data: "
-            "images may say too little to find their poses by, and half-maps of lost poses agree better than they should"
+            "images may say too little to find their poses, and half-maps of lost poses agree better than they should"
         )
     if not isinstance(search, LocalSearch):
         found.append("all iterations searched all orientations: poses are no finer than the global grid")
