@@ -17,7 +17,7 @@ __all__ = ["iteration_record", "run_warnings"]
 
 log = logging.getLogger(__name__)
 
-_LOST = 1.035  # of five refinements: 1.04 to 1.18 where half-maps promised about two shells too much, else 0.91 to 1.03
+_LOST = 1.035  # of five refinements: 1.04 to 1.18 where half-maps promised over two shells too much, else 0.91 to 1.03
 
 
 def iteration_record(

@@ -124,6 +124,11 @@ def measured_retention(
     torch.Tensor, shape (n//2+1,), float64
         c, averaged over nine shells.
 
+    Raises
+    ------
+    InputError
+        If a reference has another box than the images.
+
     References
     ----------
     A. P. Dempster, N. M. Laird, D. B. Rubin, J. R. Stat. Soc. B 39 (1977) 1-38, section 3; M. F. Hutchinson, Commun.

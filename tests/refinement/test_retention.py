@@ -1,4 +1,4 @@
-"""How much of the reference comes back as data: against closed forms, exact gradients and what it is for."""
+"""How much of the reference comes back as data: against closed forms and the change of the maps."""
 
 import numpy as np
 import pytest
