@@ -266,3 +266,15 @@ def test_a_disk_that_is_full_in_the_end_says_where_it_goes_on(name, cryoinv, dat
     (told,) = errors_of(outcome.err)
     assert outcome.code == 1 and "No space left" in told and "--resume goes on after iteration 1 saved in" in told
     assert "it needs" in told or name in ("particles.star", "figures/fsc.png")
+
+
+def test_many_processes_measure_the_same_of_what_comes_back(dataset, tmp_path):
+    """The same particles are asked, whoever holds them; their statistics are summed in another order."""
+    options = [*LONG, "--max-iterations", "9", "--prior", "red,denoiser=(lowpass,resolution=20),guard=true"]
+    found = []
+    for ranks in (1, 2):
+        code, _, errors = finished(refine(dataset, tmp_path / str(ranks), ranks, *options))
+        assert code == 0, errors
+        rows = (tmp_path / str(ranks) / "iterations.jsonl").read_text().splitlines()
+        found.append([value for value in (json.loads(row)["retention_highest"] for row in rows) if value is not None])
+    assert len(found[0]) == 1 and found[1] == pytest.approx(found[0], abs=0.01)
